@@ -1,0 +1,48 @@
+/**
+ * A message on its way through the broker, whatever protocol brought it.
+ *
+ * Immutable once published. The payload is a range of `bytes`, often of the chunk the socket received: nothing is copied
+ * until a destination's output or the log takes it.
+ */
+export type QoS = 0 | 1 | 2
+
+/** Properties a message carries end to end; absent ones are undefined. */
+export interface MessageProperties {
+  /** 1 where the publisher says the payload is UTF-8 text. */
+  readonly payloadFormat?: 0 | 1 | undefined
+  readonly contentType?: string | undefined
+  readonly responseTopic?: string | undefined
+  readonly correlationData?: Uint8Array | undefined
+  readonly userProperties?: ReadonlyArray<readonly [name: string, value: string]> | undefined
+}
+
+export class Message {
+  /** A protocol's own cache of an encoded form; never looked at by anything else. */
+  cache: unknown = undefined
+
+  constructor(
+    readonly topic: string,
+    readonly bytes: Buffer,
+    readonly payloadStart: number,
+    readonly payloadEnd: number,
+    readonly qos: QoS,
+    /** As published; whether a subscriber sees it is decided by its subscription [MQTT-3.3.1-12, -13]. */
+    readonly retain: boolean,
+    readonly properties: MessageProperties | undefined,
+    /** Wall-clock ms at which the broker received it. */
+    readonly publishedAtMs: number,
+    /** Wall-clock ms past which it is not delivered; 0: never. */
+    readonly expiresAtMs: number,
+    /** Client id of the publisher; "" for the broker itself. */
+    readonly publisher: string,
+    /**
+     * Idempotency tag of a publisher that wants exactly-once; stored with the message, so that a restart finds out which
+     * tagged messages reached the log (`MessageLog.originsSince`).
+     */
+    readonly origin: string | undefined
+  ) {}
+
+  get payload(): Buffer {
+    return this.bytes.subarray(this.payloadStart, this.payloadEnd)
+  }
+}

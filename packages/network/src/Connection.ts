@@ -1,0 +1,67 @@
+/**
+ * One accepted connection as a protocol sees it, whatever carries it.
+ *
+ * The contract of the hot path: the protocol's handler is called synchronously with each received chunk; it writes answers
+ * straight into the connection's output slab with `reserve` / `buffer` / `length`; the network writes every dirty
+ * connection once per tick. No Effect, promise or closure per message.
+ */
+export type TransportKind = "tcp" | "tls" | "ws" | "wss"
+
+export interface PeerCertificate {
+  readonly commonName: string | undefined
+  readonly subject: string
+  readonly fingerprint256: string
+}
+
+/** Why a connection ended, for logs, metrics and the protocol. */
+export type CloseReason =
+  | "peer-closed" | "peer-reset" | "closed-by-broker" | "idle-timeout" | "connect-timeout" | "output-overflow"
+  | "frame-too-large" | "protocol-error" | "drain" | "tls-error"
+
+export interface Connection {
+  /** Unique while the process lives. */
+  readonly id: number
+  readonly transport: TransportKind
+  /** Address of the client: as PROXY protocol says where that is trusted, else the socket's. */
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localPort: number
+  readonly peerCertificate: PeerCertificate | undefined
+
+  /** Output slab; valid from `reserve` to the next call of anything. */
+  buffer: Buffer
+  /** Bytes used in `buffer`; a writer writes from here and moves it. */
+  length: number
+  /** Makes room for `size` more bytes at `buffer[length]` and marks the connection for this tick's write. */
+  reserve(size: number): void
+  /** Appends bytes (copied). */
+  write(bytes: Uint8Array): void
+  /** Writes now what has gathered; else it is written at the end of the tick. */
+  flush(): void
+  /** Bytes accepted but not yet taken by the system: the measure of a slow reader. */
+  bufferedBytes(): number
+
+  /** Stops and goes on reading: back-pressure on a publisher. Calls nest by reason bit, so that two causes do not undo each other. */
+  pause(reason: number): void
+  resume(reason: number): void
+
+  /** Flushes, then ends. `onClose` follows. Safe to call twice. */
+  close(reason: CloseReason): void
+  /** Ends at once and drops what has gathered. */
+  destroy(reason: CloseReason): void
+}
+
+/** What a protocol gives back for an accepted connection. */
+export interface ConnectionHandler {
+  /** A received chunk; owned by the handler from now on (slices of it may be kept). */
+  onData(chunk: Buffer): void
+  /** `bufferedBytes` fell below the low-water mark after having been above the high-water mark. */
+  onDrain(): void
+  /** The last call. */
+  onClose(reason: CloseReason): void
+  /** The node is stopping: say goodbye in the protocol's way and close. */
+  onShutdown(): void
+}
+
+/** Called once per accepted connection. */
+export type ConnectionAcceptor = (connection: Connection) => ConnectionHandler
