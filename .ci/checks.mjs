@@ -1,0 +1,71 @@
+/**
+ * Runs what must hold before a change is taken: the tests (README's command), types, lint and the tidy rules.
+ *
+ * The last line is `N passed, N failed`: every test counts, and each other check counts as one. Exits 1 when anything
+ * failed or a test file could not run. Each step has a time limit, all of them together stay under 25 minutes.
+ */
+import { spawn } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const reports = mkdtempSync(join(tmpdir(), "effectmq-checks-"))
+const testReport = join(reports, "tests.json")
+
+/** Runs one command in a process group of its own and ends the group when its time is up; resolves with success. */
+const step = (title, command, args, minutesMax) =>
+  new Promise((resolve) => {
+    const startedAt = Date.now()
+    process.stdout.write(`\n== ${title}: ${command} ${args.join(" ")}\n`)
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, CI: "true" },
+      detached: true
+    })
+    const timer = setTimeout(() => {
+      process.stdout.write(`== ${title}: not done after ${minutesMax} minutes, ended\n`)
+      process.kill(-child.pid, "SIGKILL")
+    }, minutesMax * 60_000)
+    const done = (ok) => {
+      clearTimeout(timer)
+      const seconds = Math.round((Date.now() - startedAt) / 1000)
+      process.stdout.write(`== ${title}: ${ok ? "passed" : "FAILED"} after ${seconds} s\n`)
+      resolve(ok)
+    }
+    child.on("error", () => done(false))
+    child.on("exit", (code) => done(code === 0))
+  })
+
+let passed = 0
+let failed = 0
+
+const testsOk = await step(
+  "tests",
+  "npm",
+  ["test", "--", "--reporter=default", "--reporter=json", `--outputFile.json=${testReport}`],
+  18
+)
+if (existsSync(testReport)) {
+  const report = JSON.parse(readFileSync(testReport, "utf8"))
+  passed += report.numPassedTests
+  failed += report.numFailedTests
+  // A file that could not be loaded has no tests that could fail: it counts as one.
+  failed += report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length
+}
+if (!testsOk && failed === 0) failed += 1
+
+for (const [title, script, minutesMax] of [
+  ["types", "check", 3],
+  ["lint", "lint", 1],
+  ["tidy", "tidy", 1]
+]) {
+  if (await step(title, "npm", ["run", "--silent", script], minutesMax)) passed += 1
+  else failed += 1
+}
+
+rmSync(reports, { recursive: true, force: true })
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`)
+process.exit(failed === 0 ? 0 : 1)

@@ -1,0 +1,115 @@
+/**
+ * Makes a clone ready: installs npm packages when the lock file says so, compiles what changed, and with `--test-tools`
+ * installs the Debian packages some tests use. Quiet and quick when there is nothing to do.
+ *
+ * `npm start` and `npm test` run it first. What cannot be installed is said and left out: a suite whose tool is missing
+ * says that it did not run.
+ */
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const stampPath = join(root, "node_modules", ".effectmq-setup")
+const say = (text) => process.stderr.write(`setup: ${text}\n`)
+
+const run = (command, args, options = {}) =>
+  spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], ...options })
+
+const major = Number(process.versions.node.split(".")[0])
+if (major < 20) {
+  say(`Node 20 or newer is needed; this is ${process.version}`)
+  process.exit(1)
+}
+
+/** One hash over everything that decides what npm installs. */
+const dependenciesHash = () => {
+  const hash = createHash("sha256").update(process.version)
+  const below = (folder) =>
+    existsSync(join(root, folder)) ? readdirSync(join(root, folder)).map((name) => `${folder}/${name}`) : []
+  const folders = [".", "schemas", "test", ...below("packages"), ...below("services")]
+  for (const file of ["package-lock.json", ...folders.map((folder) => `${folder}/package.json`)]) {
+    const path = join(root, file)
+    if (existsSync(path)) hash.update(file).update(readFileSync(path))
+  }
+  return hash.digest("hex")
+}
+
+const installPackages = () => {
+  const stamp = existsSync(stampPath) ? readFileSync(stampPath, "utf8") : ""
+  if (stamp === dependenciesHash()) return
+  say("installing npm packages")
+  // Not `npm ci`: it fails where optional packages of other platforms cannot be had.
+  const result = run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"])
+  if (result.status !== 0) {
+    say("npm install failed")
+    process.exit(1)
+  }
+  writeFileSync(stampPath, dependenciesHash())
+}
+
+const compile = () => {
+  const result = run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-b"])
+  if (result.status !== 0) {
+    say("the build failed")
+    process.exit(1)
+  }
+}
+
+const onPath = (name) =>
+  [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/bin"].some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+
+const hasPaho = () =>
+  ["python3", "/usr/bin/python3"].some((python) => spawnSync(python, ["-c", "import paho.mqtt.client"]).status === 0)
+
+const toolsByPackage = {
+  mosquitto: () => onPath("mosquitto"),
+  "mosquitto-clients": () => onPath("mosquitto_pub") && onPath("mosquitto_sub"),
+  "python3-paho-mqtt": hasPaho,
+  openssl: () => onPath("openssl")
+}
+
+const missingTools = () => Object.keys(toolsByPackage).filter((name) => !toolsByPackage[name]())
+
+/** Keeps package scripts from starting services: Debian's mosquitto would take port 1883. */
+const withoutServices = (action) => {
+  const policy = "/usr/sbin/policy-rc.d"
+  const ours = !existsSync(policy)
+  if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  try {
+    return action()
+  } finally {
+    if (ours) rmSync(policy, { force: true })
+  }
+}
+
+const installTestTools = () => {
+  const missing = missingTools()
+  if (missing.length === 0) return
+  const giveUp = (why) => say(`${missing.join(", ")} cannot be installed (${why}); tests that need them will not run`)
+  if (!onPath("apt-get")) return giveUp("no apt-get here")
+  if (process.getuid?.() !== 0) return giveUp(`not root; run: apt-get install ${missing.join(" ")}`)
+  say(`installing ${missing.join(", ")} with apt-get, for tests`)
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+  const quiet = { env, stdio: ["ignore", "ignore", "inherit"], timeout: 300_000 }
+  if (run("apt-get", ["update", "-qq"], quiet).status !== 0) say("apt-get update failed; trying with the lists at hand")
+  withoutServices(() => run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], quiet))
+  if (missing.includes("mosquitto") && existsSync("/run/systemd/system")) {
+    run("systemctl", ["disable", "--now", "mosquitto"], { stdio: "ignore" })
+  }
+  const still = missingTools()
+  if (still.length > 0) say(`${still.join(", ")} could not be installed; tests that need them will not run`)
+}
+
+installPackages()
+compile()
+if (process.argv.includes("--test-tools")) installTestTools()
