@@ -1,0 +1,74 @@
+/**
+ * The QoS 2 packet identifiers a client has published under and not yet released [MQTT-4.3.3-8 to -12].
+ *
+ * An identifier is `pending` from PUBLISH until the message is where it must be (log, or live subscribers), then
+ * `received` until PUBREL. Each use of an identifier has a number that never returns while the session lives; with it a
+ * restart tells a message that was released from one that was not: whatever the log holds of this session with a use
+ * number that the last durable progress knows neither as pending nor as received is released when it is below
+ * `nextUse` of that progress, and received when it is not.
+ *
+ * Invariant: at most the receive maximum of identifiers; the caller checks `size` before `begin`.
+ */
+export interface InboundUse {
+  readonly packetId: number
+  readonly use: number
+  received: boolean
+}
+
+export class InboundQos2 {
+  private readonly usesByPacketId = new Map<number, InboundUse>()
+
+  constructor(private next = 1) {}
+
+  get size(): number {
+    return this.usesByPacketId.size
+  }
+
+  /** The number that the next use will have. */
+  get nextUse(): number {
+    return this.next
+  }
+
+  get(packetId: number): InboundUse | undefined {
+    return this.usesByPacketId.get(packetId)
+  }
+
+  /** A PUBLISH with an identifier that is not in use. */
+  begin(packetId: number): InboundUse {
+    const use: InboundUse = { packetId, use: this.next++, received: false }
+    this.usesByPacketId.set(packetId, use)
+    return use
+  }
+
+  /** PUBREL, or a PUBLISH that was refused: the identifier is free again. */
+  release(packetId: number): boolean {
+    return this.usesByPacketId.delete(packetId)
+  }
+
+  /** Puts back what progress knew; pending ones stay only when the log names them (`fold`). */
+  restore(uses: Iterable<InboundUse>): void {
+    for (const use of uses) this.usesByPacketId.set(use.packetId, { ...use })
+  }
+
+  /** The log holds a message of this use. */
+  fold(packetId: number, use: number): void {
+    const known = this.usesByPacketId.get(packetId)
+    if (known !== undefined && known.use === use) {
+      known.received = true
+    } else if (use >= this.next) {
+      this.next = use + 1
+      this.usesByPacketId.set(packetId, { packetId, use, received: true })
+    }
+  }
+
+  /** After the log was read: what is still pending never arrived, so the client sends it again. */
+  dropPending(): void {
+    for (const use of this.usesByPacketId.values()) {
+      if (!use.received) this.usesByPacketId.delete(use.packetId)
+    }
+  }
+
+  values(): IterableIterator<InboundUse> {
+    return this.usesByPacketId.values()
+  }
+}
