@@ -36,16 +36,35 @@ export interface Connection {
   reserve(size: number): void
   /** Appends bytes (copied). */
   write(bytes: Uint8Array): void
+  /** Appends bytes that nobody will ever change, for instance a big payload on its way to many readers: not copied when large. */
+  writeShared(bytes: Buffer): void
   /** Writes now what has gathered; else it is written at the end of the tick. */
   flush(): void
   /** Bytes accepted but not yet taken by the system: the measure of a slow reader. */
   bufferedBytes(): number
+  /** True from when `bufferedBytes` passed the high-water mark until `onDrain`: a field, cheap to ask per message. */
+  readonly saturated: boolean
 
-  /** Stops and goes on reading: back-pressure on a publisher. Calls nest by reason bit, so that two causes do not undo each other. */
+  /**
+   * The peer has shown who it is (for MQTT: its CONNECT was accepted). Until then the listener's `connectTimeoutMs` runs from the
+   * accept, and ends the connection with `connect-timeout`.
+   */
+  established(): void
+  /**
+   * How long the peer may be silent once established, in milliseconds; 0 for ever. Every received chunk starts it again, so
+   * does a pause. When it passes, `onIdle` is called or, where the handler has none, the connection is closed with
+   * `idle-timeout`. Never early, late by at most half a second. For MQTT keep alive pass 1.5 times its value.
+   */
+  setIdleTimeout(timeoutMs: number): void
+
+  /**
+   * Stops and goes on reading: back-pressure on a publisher. `reason` is one bit (1, 2, 4...), so that two causes do not undo each
+   * other. What the system had already read may still arrive after `pause`: at most a few chunks.
+   */
   pause(reason: number): void
   resume(reason: number): void
 
-  /** Flushes, then ends. `onClose` follows. Safe to call twice. */
+  /** Flushes, then ends; what arrives or is written from now on is dropped. `onClose` follows, never from within this call. Safe to call twice. */
   close(reason: CloseReason): void
   /** Ends at once and drops what has gathered. */
   destroy(reason: CloseReason): void
@@ -57,11 +76,13 @@ export interface ConnectionHandler {
   onData(chunk: Buffer): void
   /** `bufferedBytes` fell below the low-water mark after having been above the high-water mark. */
   onDrain(): void
+  /** Nothing was received for the time of `setIdleTimeout`. Called again each time it passes, until the handler closes. */
+  onIdle?(): void
   /** The last call. */
   onClose(reason: CloseReason): void
   /** The node is stopping: say goodbye in the protocol's way and close. */
   onShutdown(): void
 }
 
-/** Called once per accepted connection. */
+/** Called once per accepted connection, before anything is read from it. It may already write. */
 export type ConnectionAcceptor = (connection: Connection) => ConnectionHandler
