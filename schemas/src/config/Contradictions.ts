@@ -1,0 +1,22 @@
+/**
+ * Values that are each right and do not fit together.
+ */
+import type { ConfigProblem } from "./ConfigError.js"
+import type { KeyName, Resolved } from "./Settings.js"
+
+export const contradictions = ({ settings, sources }: Resolved): ReadonlyArray<ConfigProblem> => {
+  const problems: Array<ConfigProblem> = []
+  const refuse = (key: KeyName, expected: string) =>
+    problems.push({ key, source: sources[key], value: settings[key], expected, suggestion: undefined })
+  const certificate = settings["mqtt.tls.certFile"] !== undefined
+  if (certificate && settings["mqtt.tls.keyFile"] === undefined) {
+    refuse("mqtt.tls.certFile", "mqtt.tls.keyFile to be set as well")
+  }
+  if (!certificate && settings["mqtt.tls.keyFile"] !== undefined) {
+    refuse("mqtt.tls.keyFile", "mqtt.tls.certFile to be set as well")
+  }
+  if (settings["mqtt.tls.clientCertificate"] !== "none" && settings["mqtt.tls.caFile"] === undefined) {
+    refuse("mqtt.tls.clientCertificate", "none, or mqtt.tls.caFile to be set as well")
+  }
+  return problems
+}

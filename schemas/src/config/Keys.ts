@@ -1,0 +1,9 @@
+/**
+ * The table of configuration keys. A key that nothing reads may not stand here: the tidy tests look for it in the source.
+ */
+import { limitKeys } from "./LimitKeys.js"
+import { mqttFeatureKeys } from "./MqttFeatureKeys.js"
+import { mqttKeys } from "./MqttKeys.js"
+import { nodeKeys } from "./NodeKeys.js"
+
+export const keys = { ...nodeKeys, ...mqttKeys, ...mqttFeatureKeys, ...limitKeys }

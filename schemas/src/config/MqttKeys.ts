@@ -1,0 +1,102 @@
+/**
+ * Keys of MQTT: listeners, and what the protocol leaves to the server.
+ */
+import { flag, integer, oneOf, oneOfNumbers, optionalText, port, text, textList } from "./Key.js"
+import { tlsFileKeys } from "./NodeKeys.js"
+
+const hostDoc =
+  "Address to listen on. Unset: every address once a user is configured or `auth.allowAnonymous` is set, until then 127.0.0.1."
+
+export const mqttKeys = {
+  "mqtt.tcp.enabled": flag({ fallback: true, doc: "Whether MQTT is served over TCP." }),
+  "mqtt.tcp.host": optionalText({ doc: hostDoc }),
+  "mqtt.tcp.port": port({ fallback: 1883, doc: "Port of MQTT over TCP; 0 lets the system choose." }),
+  "mqtt.ws.enabled": flag({ fallback: true, doc: "Whether MQTT is served over WebSocket." }),
+  "mqtt.ws.host": optionalText({ doc: hostDoc }),
+  "mqtt.ws.port": port({ fallback: 8083, doc: "Port of MQTT over WebSocket; 0 lets the system choose." }),
+  "mqtt.ws.path": text({ fallback: "/mqtt", doc: "Path of MQTT over WebSocket, also of the secure one." }),
+  "mqtt.tls.enabled": flag({ fallback: true, doc: "Whether MQTT is served over TLS; needs `mqtt.tls.certFile`." }),
+  "mqtt.tls.host": optionalText({ doc: hostDoc }),
+  "mqtt.tls.port": port({ fallback: 1885, doc: "Port of MQTT over TLS; 0 lets the system choose." }),
+  ...tlsFileKeys,
+  "mqtt.wss.enabled": flag({ fallback: true, doc: "Whether MQTT is served over secure WebSocket; needs `mqtt.tls.certFile`." }),
+  "mqtt.wss.host": optionalText({ doc: hostDoc }),
+  "mqtt.wss.port": port({ fallback: 8085, doc: "Port of MQTT over secure WebSocket; 0 lets the system choose." }),
+  "mqtt.proxy.trustedAddresses": textList({
+    fallback: [],
+    doc: "Addresses of proxies whose PROXY protocol header (v1 or v2) is believed."
+  }),
+
+  "mqtt.connectTimeoutSeconds": integer({
+    fallback: 10,
+    min: 1,
+    max: 3600,
+    unit: "seconds",
+    doc: "How long a new connection may take until its CONNECT is complete."
+  }),
+  "mqtt.keepAliveSecondsMax": integer({
+    fallback: 65535,
+    min: 1,
+    max: 65535,
+    unit: "seconds",
+    doc: "Longest keep alive; an MQTT 5 client that asks for more is told this one."
+  }),
+  "mqtt.maxPacketSizeBytes": integer({
+    fallback: 1024 * 1024,
+    min: 128,
+    max: 268_435_460,
+    unit: "bytes",
+    doc: "Largest packet taken from a client."
+  }),
+  "mqtt.maximumQos": oneOfNumbers([0, 1, 2], { fallback: 2, doc: "Highest QoS of publishes and subscriptions." }),
+  "mqtt.retainAvailable": flag({ fallback: true, doc: "Whether retained messages are kept." }),
+  "mqtt.receiveMaximum": integer({
+    fallback: 1024,
+    min: 1,
+    max: 65535,
+    doc: "QoS 1 and 2 publishes a client may have unacknowledged at the broker."
+  }),
+  "mqtt.topicAliasMax": integer({
+    fallback: 64,
+    min: 0,
+    max: 65535,
+    doc: "Topic aliases per connection, in either direction; 0 turns them off."
+  }),
+  "mqtt.topicLevelsMax": integer({ fallback: 128, min: 1, max: 32768, doc: "Levels of a topic or filter." }),
+  "mqtt.topicLengthMax": integer({
+    fallback: 4096,
+    min: 1,
+    max: 65535,
+    unit: "bytes",
+    doc: "Length of a topic or filter in UTF-8."
+  }),
+  "mqtt.session.expirySecondsMax": integer({
+    fallback: 7 * 86_400,
+    min: 0,
+    max: 4_294_967_295,
+    unit: "seconds",
+    doc: "Longest time a session outlives its connection; 4294967295 is for ever."
+  }),
+  "mqtt.session.inflightMax": integer({
+    fallback: 1024,
+    min: 1,
+    max: 65535,
+    doc: "QoS 1 and 2 messages sent to a client and not yet acknowledged; a client's receive maximum may make it less."
+  }),
+  "mqtt.session.queueMax": integer({
+    fallback: 10_000,
+    min: 1,
+    max: 10_000_000,
+    doc: "Messages that wait for one session, online or not; past it the oldest are dropped."
+  }),
+  "mqtt.subscriptionsPerClientMax": integer({
+    fallback: 10_000,
+    min: 1,
+    max: 10_000_000,
+    doc: "Subscriptions of one client."
+  }),
+  "mqtt.sharedSubscription.strategy": oneOf(["round-robin", "random", "sticky", "hash-client", "hash-topic"], {
+    fallback: "round-robin",
+    doc: "How a shared subscription chooses the member that gets a message."
+  })
+}
