@@ -1,0 +1,149 @@
+/**
+ * Why a metadata command was not carried out. All but `MetadataUnavailable` are the decider's: the command was understood and
+ * refused, and a retry as it stands is refused again until the metadata has changed.
+ */
+import * as Schema from "effect/Schema"
+
+/** A name, id, address, filter or number that cannot be: `field` of the command, and why. */
+export class InvalidField extends Schema.TaggedError<InvalidField>()("InvalidField", {
+  field: Schema.String,
+  value: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.field} ${JSON.stringify(this.value)}: ${this.reason}`
+  }
+}
+
+export class ClusterExists extends Schema.TaggedError<ClusterExists>()("ClusterExists", { clusterId: Schema.String }) {
+  override get message() {
+    return `the cluster is made already, its id is ${this.clusterId}`
+  }
+}
+
+export class TenantExists extends Schema.TaggedError<TenantExists>()("TenantExists", { tenant: Schema.String }) {
+  override get message() {
+    return `tenant ${this.tenant} exists`
+  }
+}
+
+export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", { tenant: Schema.String }) {
+  override get message() {
+    return `there is no tenant ${this.tenant}`
+  }
+}
+
+/** Also for the tenant `default`, which stays. */
+export class TenantInUse extends Schema.TaggedError<TenantInUse>()("TenantInUse", {
+  tenant: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `tenant ${this.tenant} cannot be deleted: ${this.reason}`
+  }
+}
+
+export class TopicExists extends Schema.TaggedError<TopicExists>()("TopicExists", {
+  tenant: Schema.String,
+  name: Schema.String
+}) {
+  override get message() {
+    return `topic ${this.name} exists in tenant ${this.tenant}`
+  }
+}
+
+export class UnknownTopic extends Schema.TaggedError<UnknownTopic>()("UnknownTopic", {
+  tenant: Schema.String,
+  name: Schema.String
+}) {
+  override get message() {
+    return `there is no topic ${this.name} in tenant ${this.tenant}`
+  }
+}
+
+export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTopic", {
+  name: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `topic ${this.name}: ${this.reason}`
+  }
+}
+
+export class UnknownUser extends Schema.TaggedError<UnknownUser>()("UnknownUser", {
+  tenant: Schema.String,
+  name: Schema.String
+}) {
+  override get message() {
+    return `there is no user ${this.name} in tenant ${this.tenant}`
+  }
+}
+
+export class UnknownAcl extends Schema.TaggedError<UnknownAcl>()("UnknownAcl", { tenant: Schema.String, id: Schema.String }) {
+  override get message() {
+    return `there is no rule ${this.id} in tenant ${this.tenant}`
+  }
+}
+
+export class UnknownBan extends Schema.TaggedError<UnknownBan>()("UnknownBan", {
+  tenant: Schema.String,
+  kind: Schema.String,
+  value: Schema.String
+}) {
+  override get message() {
+    return `there is no ban of ${this.kind} ${this.value} in tenant ${this.tenant}`
+  }
+}
+
+export class UnknownConfig extends Schema.TaggedError<UnknownConfig>()("UnknownConfig", { key: Schema.String }) {
+  override get message() {
+    return `${this.key} is not set`
+  }
+}
+
+/** A bound of the metadata itself. */
+export class LimitReached extends Schema.TaggedError<LimitReached>()("LimitReached", { what: Schema.String, max: Schema.Int }) {
+  override get message() {
+    return `there can be no more than ${this.max} ${this.what}`
+  }
+}
+
+/** The id was used for a command of another kind. */
+export class CommandIdReused extends Schema.TaggedError<CommandIdReused>()("CommandIdReused", {
+  commandId: Schema.String,
+  command: Schema.String
+}) {
+  override get message() {
+    return `command id ${this.commandId} was used for ${this.command}`
+  }
+}
+
+/**
+ * The environment failed. `full`: no space, the command had no effect. `overloaded`: too many commands wait, no effect.
+ * `fenced`, `io`: whether the command had effect is known after a restart; a retry with its id is safe.
+ */
+export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>()("MetadataUnavailable", {
+  reason: Schema.Literal("io", "full", "fenced", "overloaded", "closed"),
+  message: Schema.String
+}) {}
+
+export const MetadataRefusal = Schema.Union(
+  InvalidField,
+  ClusterExists,
+  TenantExists,
+  UnknownTenant,
+  TenantInUse,
+  TopicExists,
+  UnknownTopic,
+  InvalidTopic,
+  UnknownUser,
+  UnknownAcl,
+  UnknownBan,
+  UnknownConfig,
+  LimitReached,
+  CommandIdReused
+)
+export type MetadataRefusal = typeof MetadataRefusal.Type
+
+export const MetadataError = Schema.Union(...MetadataRefusal.members, MetadataUnavailable)
+export type MetadataError = typeof MetadataError.Type

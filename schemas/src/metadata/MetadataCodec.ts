@@ -1,0 +1,56 @@
+/**
+ * Metadata events and commands as one line of text each: stable JSON with the version of its form in `_version`.
+ *
+ * A line whose tag or version is unknown is refused: a node older than its log must not guess.
+ */
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { MetadataCommand, metadataCommandVersion } from "./MetadataCommand.js"
+import { MetadataEvent } from "./MetadataEvent.js"
+import { type Json, stableJson } from "./StableJson.js"
+
+/** Of the encoded form of every event so far. */
+export const metadataEventVersion = 1
+
+/** Text that is no event or command of a known version. */
+export class MetadataDecodeError extends Schema.TaggedError<MetadataDecodeError>()("MetadataDecodeError", {
+  message: Schema.String
+}) {}
+
+export interface MetadataCodec<A> {
+  readonly encode: (value: A) => string
+  readonly decode: (text: string) => Either.Either<A, MetadataDecodeError>
+}
+
+const codec = <A, I>(what: string, schema: Schema.Schema<A, I>, version: number): MetadataCodec<A> => {
+  const encode = Schema.encodeSync(schema)
+  const decode = Schema.decodeUnknownEither(schema)
+  const refuse = (message: string) => Either.left(new MetadataDecodeError({ message: `${what}: ${message}` }))
+  return {
+    encode: (value) => stableJson({ ...(encode(value) as object), _version: version } as Json),
+    decode: (text) => {
+      let parsed: unknown
+      try {
+        parsed = JSON.parse(text)
+      } catch {
+        return refuse("not JSON")
+      }
+      if (typeof parsed !== "object" || parsed === null) return refuse("not an object")
+      const { _version, ...fields } = parsed as Record<string, unknown>
+      if (_version !== version)
+        return refuse(`version ${String(_version)} of ${String(fields._tag)} is not known here, upgrade this node`)
+      return Either.mapLeft(
+        decode(fields),
+        (error) => new MetadataDecodeError({ message: `${what}: ${ParseResult.TreeFormatter.formatErrorSync(error)}` })
+      )
+    }
+  }
+}
+
+export const metadataEventCodec: MetadataCodec<MetadataEvent> = codec("metadata event", MetadataEvent, metadataEventVersion)
+export const metadataCommandCodec: MetadataCodec<MetadataCommand> = codec(
+  "metadata command",
+  MetadataCommand,
+  metadataCommandVersion
+)
