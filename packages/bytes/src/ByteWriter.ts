@@ -23,7 +23,7 @@ export class ByteWriter {
     this.buffer = Buffer.allocUnsafeSlow(Math.min(options.sizeBytes ?? 256, this.sizeBytesMax))
   }
 
-  /** Makes room for `count` more bytes and returns the position they begin at. Does not move. */
+  /** Makes room for `count` more bytes and returns the position they begin at. Look at `buffer` only afterwards: growing replaces it. */
   ensure(count: number): number {
     const at = this.position
     if (at + count > this.buffer.length) this.grow(at + count)
