@@ -2,6 +2,7 @@
  * Who receives messages, as routing sees it. MQTT sessions are subscribers; so will be AMQP consumers.
  */
 import type { Message, QoS } from "./Message.js"
+export type { QoS } from "./Message.js"
 import type { SharedGroup } from "./SharedGroup.js"
 
 /** One subscription as routing knows it. */
@@ -25,6 +26,8 @@ export interface Match {
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
   readonly subscriptionIds: ReadonlyArray<number> | undefined
+  /** By source: the earliest offset that any of the subscriptions is for. */
+  readonly since: ReadonlyArray<number>
   /** Set where the message came through a shared subscription: settle or release it there. */
   readonly group: SharedGroup | undefined
 }

@@ -1,0 +1,180 @@
+/**
+ * Messages that are published later: `$delayed/<seconds>/<topic>`, and wills that wait. Kept in the compacted topic
+ * `__delayed` (key: id, no value once it is done), in memory as a heap by the time they are due.
+ *
+ * Invariant: a delayed message is removed from the shard only after its publish was taken over. A crash between the two is
+ * found at the next start by its origin in the log; without one (nothing durable matched) it may be published again.
+ */
+import * as Effect from "effect/Effect"
+import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import type { Shard } from "@effectmq/storage/Shard"
+import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
+import { DueQueue } from "./core/DueQueue.js"
+import { Message } from "./Message.js"
+import { appendMessage, appendRemoval, readMessages } from "./MessageRecord.js"
+import type { Acknowledger } from "./Publish.js"
+import { ShardWriter } from "./ShardWriter.js"
+import type { Time } from "./Time.js"
+
+export interface DelayedEntry {
+  /** Unique in the tenant; also the origin of its publish. */
+  readonly id: string
+  readonly dueMs: number
+  readonly message: Message
+}
+
+interface Write {
+  readonly id: string
+  readonly entry: DelayedEntry | undefined
+  readonly acknowledger: Acknowledger | undefined
+  readonly token: number
+}
+
+/** How long a publish that failed waits for its next try. */
+const retryMs = 1000
+
+export class Delayed {
+  private readonly entriesById = new Map<string, DelayedEntry>()
+  private readonly queue = new DueQueue<string>()
+  private readonly writer: ShardWriter<Write>
+  private stopTimer: (() => void) | undefined
+  private sequence = 0
+  private publish: ((message: Message, acknowledger: Acknowledger) => void) | undefined
+
+  private constructor(
+    shard: Shard,
+    private readonly time: Time,
+    private readonly countMax: number
+  ) {
+    this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {
+      for (const write of writes) write.acknowledger?.acknowledged(write.token, error, 0, -1, -1)
+    })
+  }
+
+  static open(shard: Shard, time: Time, countMax: number): Effect.Effect<Delayed, StorageError | OffsetOutOfRange> {
+    return Effect.gen(function* () {
+      const delayed = new Delayed(shard, time, countMax)
+      let position = shard.startOffset()
+      while (position < shard.committedOffset()) {
+        const result = yield* shard.read(position, { bytesMax: 4 * 1024 * 1024 })
+        for (const batch of result.batches) {
+          readMessages(
+            batch,
+            undefined,
+            (message, _offset, key) => delayed.restore(key, message),
+            (key) => delayed.entriesById.delete(key)
+          )
+        }
+        position = result.nextOffset
+      }
+      return delayed
+    })
+  }
+
+  /** Begins to publish what is due; `done` are the origins that the log already has. */
+  start(publish: (message: Message, acknowledger: Acknowledger) => void, done: ReadonlySet<string>): void {
+    for (const id of done) this.cancel(id)
+    for (const entry of this.entriesById.values()) this.queue.push(entry.dueMs, entry.id)
+    this.publish = publish
+    this.arm()
+  }
+
+  stop(): void {
+    this.stopTimer?.()
+    this.stopTimer = undefined
+    this.publish = undefined
+  }
+
+  get count(): number {
+    return this.entriesById.size
+  }
+
+  list(): ReadonlyArray<DelayedEntry> {
+    return [...this.entriesById.values()].sort((a, b) => a.dueMs - b.dueMs)
+  }
+
+  /** Keeps the message until it is due; the id, or undefined where the bound is reached (nobody is then told). */
+  schedule(message: Message, dueMs: number, acknowledger: Acknowledger | undefined, token: number): string | undefined {
+    if (this.entriesById.size >= this.countMax) return undefined
+    const id = `d:${this.time.nowMs().toString(36)}:${(this.sequence++).toString(36)}`
+    const payload = Buffer.from(message.payload)
+    const kept = new Message(
+      message.topic,
+      payload,
+      0,
+      payload.length,
+      message.qos,
+      message.retain,
+      message.properties,
+      message.publishedAtMs,
+      message.expiresAtMs,
+      message.publisher,
+      id
+    )
+    const entry = { id, dueMs, message: kept }
+    this.entriesById.set(id, entry)
+    this.queue.push(dueMs, id)
+    this.writer.append({ id, entry, acknowledger, token })
+    this.arm()
+    return id
+  }
+
+  /** Answers whether there was one. */
+  cancel(id: string): boolean {
+    if (!this.entriesById.delete(id)) return false
+    this.writer.append({ id, entry: undefined, acknowledger: undefined, token: 0 })
+    return true
+  }
+
+  /** Appends what has gathered in this tick. */
+  flush(): void {
+    this.writer.flush()
+  }
+
+  private restore(id: string, message: Message): void {
+    this.entriesById.set(id, { id, dueMs: message.publishedAtMs, message })
+  }
+
+  private arm(): void {
+    this.stopTimer?.()
+    this.stopTimer = undefined
+    const nextMs = this.queue.nextMs()
+    if (this.publish === undefined || nextMs === undefined) return
+    this.stopTimer = this.time.after(nextMs - this.time.nowMs(), () => this.fire())
+  }
+
+  private fire(): void {
+    const nowMs = this.time.nowMs()
+    for (let id = this.queue.pop(nowMs); id !== undefined; id = this.queue.pop(nowMs)) {
+      const entry = this.entriesById.get(id)
+      if (entry !== undefined) this.publish?.(entry.message, new Firing(this, entry))
+    }
+    this.arm()
+  }
+
+  /** The publish was taken over, or failed and is tried again. */
+  fired(entry: DelayedEntry, error: StorageError | undefined): void {
+    if (error === undefined) {
+      this.cancel(entry.id)
+    } else {
+      this.queue.push(this.time.nowMs() + retryMs, entry.id)
+      this.arm()
+    }
+  }
+}
+
+class Firing implements Acknowledger {
+  constructor(
+    private readonly delayed: Delayed,
+    private readonly entry: DelayedEntry
+  ) {}
+
+  acknowledged(_token: number, error: StorageError | undefined): void {
+    this.delayed.fired(this.entry, error)
+  }
+}
+
+const encodeWrite = (builder: RecordBatchBuilder, write: Write): void => {
+  if (write.entry === undefined) appendRemoval(builder, write.id)
+  else appendMessage(builder, write.entry.message, write.id, write.entry.dueMs)
+}

@@ -1,0 +1,191 @@
+/**
+ * The narrow waist: every protocol publishes and subscribes here, in the space of its tenant.
+ *
+ * `Messaging.layer(options)` opens a tenant's topics on first use, replays what is kept in memory, follows the metadata for
+ * stream bindings, and looks after the log every few seconds.
+ */
+import { Metadata } from "@effectmq/metadata/Metadata"
+import { Meters } from "@effectmq/metrics/Meters"
+import type { EngineName } from "@effectmq/schemas/Ids"
+import { ShardEngines } from "@effectmq/storage/ShardEngines"
+import type { Durability, ShardOptions } from "@effectmq/storage/Shard"
+import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Schedule from "effect/Schedule"
+import { RouteTable } from "./core/RouteTable.js"
+import { Delayed } from "./Delayed.js"
+import { GroupStore } from "./GroupStore.js"
+import { MessageLog } from "./MessageLog.js"
+import { Retained, type RetainedLimits } from "./Retained.js"
+import type { SharedStrategy } from "./SharedGroup.js"
+import { Streams } from "./Streams.js"
+import { TenantSpace } from "./TenantSpace.js"
+import { systemTime, type Time } from "./Time.js"
+
+export interface MessagingOptions {
+  /** Engine of the broker's own topics. */
+  readonly engine: EngineName
+  readonly durability: Durability
+  /** Shards of a tenant's MQTT log, 1 to 64; fixed when the tenant's first message is stored. */
+  readonly logShards: number
+  /** Messages older than this leave the MQTT log even where a subscriber that is away has not had them; undefined: none. */
+  readonly logRetentionMs: number | undefined
+  /** The same by size, bytes per shard. */
+  readonly logRetentionBytes: number | undefined
+  readonly retained: RetainedLimits
+  /** Delayed messages that may wait at one time. */
+  readonly delayedMax: number
+  readonly sharedStrategy: SharedStrategy
+  /** Messages held in memory for one slow durable subscriber before it reads them from the log. */
+  readonly feedQueueMax: number
+  /** Messages kept for a durable subscriber that is away; beyond it the oldest are dropped. */
+  readonly offlineMax: number
+  readonly maintainIntervalMs: number
+}
+
+export const defaultMessagingOptions: MessagingOptions = {
+  engine: "file",
+  durability: "fsync",
+  logShards: 4,
+  logRetentionMs: undefined,
+  logRetentionBytes: undefined,
+  retained: { messagesMax: 5_000_000, payloadBytesMax: 1024 * 1024 },
+  delayedMax: 1_000_000,
+  sharedStrategy: "round-robin",
+  feedQueueMax: 1000,
+  offlineMax: 1_000_000,
+  maintainIntervalMs: 2000
+}
+
+export interface MessagingService {
+  /** The tenant's space; opened on first use. */
+  space(tenant: string): Effect.Effect<TenantSpace, StorageError>
+  /** Those opened so far. */
+  spaces(): ReadonlyArray<TenantSpace>
+}
+
+export class Messaging extends Context.Tag("@effectmq/messaging/Messaging")<Messaging, MessagingService>() {}
+
+export const layer = (
+  given: Partial<MessagingOptions> = {},
+  time: Time = systemTime
+): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> => Layer.scoped(Messaging, make({ ...defaultMessagingOptions, ...given }, time))
+
+const make = (options: MessagingOptions, time: Time) =>
+  Effect.gen(function* () {
+    const engines = yield* ShardEngines
+    const metadata = yield* Metadata
+    const meters = yield* Meters
+    const runtime = yield* Effect.runtime<never>()
+    const run = (effect: Effect.Effect<void>) => void Runtime.runFork(runtime)(effect)
+    const spacesByTenant = new Map<string, TenantSpace>()
+    const opening = yield* Effect.makeSemaphore(1)
+
+    const open = (tenant: string) =>
+      Effect.gen(function* () {
+        const engine = yield* engines.engine(options.engine)
+        const shard = (topic: string, partition: number, shardOptions: Partial<ShardOptions>) =>
+          engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact", ...shardOptions })
+        const logShards = yield* Effect.forEach(Array.from({ length: options.logShards }, (_, index) => index), (index) =>
+          shard("__mqtt", index, {
+            cleanup: "delete",
+            retentionMs: options.logRetentionMs,
+            retentionBytes: options.logRetentionBytes
+          })
+        )
+        const routes = new RouteTable(options.logShards)
+        const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
+        const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
+        const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayedMax)
+        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time, options.logShards)
+        const streams = new Streams(tenant, engines, routes, time)
+        const space: TenantSpace = new TenantSpace(
+          tenant,
+          routes,
+          log,
+          retained,
+          delayed,
+          streams,
+          groupStore,
+          time,
+          options,
+          Math.random
+        )
+        yield* streams.follow(metadata.image())
+        register(meters, space)
+        return space
+      }).pipe(Effect.catchTag("OffsetOutOfRange", (error) => Effect.die(trimmedWhileOpening(error))))
+
+    const followStreams = (space: TenantSpace) =>
+      space.streams.follow(metadata.image()).pipe(
+        Effect.catchAll((error) =>
+          Effect.logError("a stream binding cannot be opened").pipe(
+            Effect.annotateLogs({ tenant: space.tenant, reason: error.reason, error: error.message })
+          )
+        )
+      )
+
+    const stopFollowing = metadata.onChange((delta) => {
+      if (delta.before.topicsByName === delta.after.topicsByName) return
+      for (const space of spacesByTenant.values()) run(opening.withPermits(1)(followStreams(space)))
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        stopFollowing()
+        for (const space of spacesByTenant.values()) {
+          space.delayed.stop()
+          space.saveGroups()
+          space.flush()
+        }
+      })
+    )
+
+    yield* Effect.suspend(() =>
+      Effect.forEach([...spacesByTenant.values()], (space) => space.maintain, { discard: true })
+    ).pipe(
+      Effect.catchAll((error) =>
+        Effect.logError("the MQTT log cannot be trimmed").pipe(
+          Effect.annotateLogs({ reason: error.reason, error: error.message })
+        )
+      ),
+      Effect.repeat(Schedule.spaced(options.maintainIntervalMs)),
+      Effect.forkScoped
+    )
+
+    const service: MessagingService = {
+      space: (tenant) =>
+        opening.withPermits(1)(
+          Effect.suspend(() => {
+            const opened = spacesByTenant.get(tenant)
+            if (opened !== undefined) return Effect.succeed(opened)
+            return Effect.tap(open(tenant), (space) => Effect.sync(() => spacesByTenant.set(tenant, space)))
+          })
+        ),
+      spaces: () => [...spacesByTenant.values()]
+    }
+    return service
+  })
+
+const trimmedWhileOpening = (error: OffsetOutOfRange) =>
+  new Error(`a compacted shard lost offset ${error.offset} while it was being read`)
+
+/** A tenant's figures; tenants are made by administrators, so that the label set is bounded. */
+const register = (meters: typeof Meters.Service, space: TenantSpace): void => {
+  const labels = { tenant: space.tenant }
+  const { counters } = space
+  const gauge = (name: string, help: string, read: () => number) => meters.gauge(`effectmq_messaging_${name}`, help, read, labels)
+  gauge("messages_in", "Messages published, since start", () => counters.messagesIn)
+  gauge("payload_bytes_in", "Payload bytes published, since start", () => counters.bytesIn)
+  gauge("deliveries", "Messages handed to subscribers without the log, since start", () => counters.deliveries)
+  gauge("logged", "Messages appended to the MQTT log, since start", () => counters.logged)
+  gauge("unmatched", "Messages that no subscription matched, since start", () => counters.unmatched)
+  gauge("shared_dropped", "Messages that no member of a shared group could take, since start", () => counters.sharedDropped)
+  gauge("subscriptions", "Subscriptions now", () => space.routes.subscriptionCount)
+  gauge("retained_messages", "Retained messages now", () => space.retained.count)
+  gauge("retained_bytes", "Payload bytes of retained messages now", () => space.retained.bytes)
+  gauge("retained_refused", "Retained messages refused at a bound, since start", () => space.retained.refusedCount)
+  gauge("delayed_messages", "Delayed messages waiting now", () => space.delayed.count)
+}

@@ -1,0 +1,40 @@
+/**
+ * One publish that waits for storage: what is still open before its publisher may be told.
+ */
+import type { StorageError } from "@effectmq/storage/StorageError"
+import type { Route } from "./core/RouteTable.js"
+import type { Message } from "./Message.js"
+
+/** Told once per publish when the broker has taken the message over: with what the publisher may be acknowledged. */
+export interface Acknowledger {
+  /**
+   * @param token as given to `publish`
+   * @param matched subscribers that the message was for; 0 is MQTT's "no matching subscribers"
+   * @param source and offset: where it stands in the tenant's log; -1 where it is not there
+   */
+  acknowledged(token: number, error: StorageError | undefined, matched: number, source: number, offset: number): void
+}
+
+export class PendingPublish {
+  /** Appends that have not committed yet. */
+  waiting = 0
+  error: StorageError | undefined = undefined
+  source = -1
+  offset = -1
+
+  constructor(
+    readonly message: Message,
+    readonly route: Route,
+    readonly matched: number,
+    readonly acknowledger: Acknowledger | undefined,
+    readonly token: number
+  ) {}
+
+  /** One append is done; tells the publisher when it was the last. */
+  done(error: StorageError | undefined): void {
+    this.error ??= error
+    if (--this.waiting === 0) {
+      this.acknowledger?.acknowledged(this.token, this.error, this.matched, this.source, this.offset)
+    }
+  }
+}

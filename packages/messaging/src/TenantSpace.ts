@@ -1,0 +1,320 @@
+/**
+ * One tenant's messages: takes publishes in, decides who gets them and what must be in the log first, and hands them out.
+ *
+ * Per message, synchronously: route; live subscribers at once; what durable subscribers match goes to the tenant's log and to
+ * them when it has committed; retained and stream copies beside it. The publisher's `Acknowledger` is called when all of it
+ * is durable: at once where nothing had to be stored.
+ */
+import * as Effect from "effect/Effect"
+import type { StorageError } from "@effectmq/storage/StorageError"
+import { RouteTable, type Route } from "./core/RouteTable.js"
+import { matchesFilter } from "./core/TopicFilter.js"
+import type { Delayed } from "./Delayed.js"
+import type { GroupStore } from "./GroupStore.js"
+import { LogFeed, type FeedReader } from "./LogFeed.js"
+import type { MessageLog } from "./MessageLog.js"
+import type { Message } from "./Message.js"
+import { PendingPublish, type Acknowledger } from "./Publish.js"
+import type { Retained } from "./Retained.js"
+import { SharedGroup, type SharedStrategy } from "./SharedGroup.js"
+import type { Streams } from "./Streams.js"
+import type { LogEntry, Match, Subscriber, Subscription } from "./Subscriber.js"
+import type { Time } from "./Time.js"
+
+export interface TenantSpaceOptions {
+  readonly sharedStrategy: SharedStrategy
+  /** Messages a feed holds in memory before it lags. */
+  readonly feedQueueMax: number
+  /** Messages kept for a durable subscriber that is away; the oldest beyond are passed over. */
+  readonly offlineMax: number
+}
+
+/** A subscription as a protocol asks for it. */
+export interface SubscribeRequest {
+  readonly filter: string
+  /** Name of the shared group; undefined for a subscription of one's own. */
+  readonly group: string | undefined
+  readonly qos: 0 | 1 | 2
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly subscriptionId: number | undefined
+  /** As stored; undefined for a new subscription: it begins now. */
+  readonly since: ReadonlyArray<number> | undefined
+}
+
+/** What the space counts; read at scrape time. */
+export class SpaceCounters {
+  messagesIn = 0
+  bytesIn = 0
+  deliveries = 0
+  unmatched = 0
+  logged = 0
+  sharedDropped = 0
+}
+
+export class TenantSpace {
+  readonly counters = new SpaceCounters()
+  private readonly groups = new Set<SharedGroup>()
+
+  constructor(
+    readonly tenant: string,
+    readonly routes: RouteTable,
+    readonly log: MessageLog,
+    readonly retained: Retained,
+    readonly delayed: Delayed,
+    readonly streams: Streams,
+    readonly groupStore: GroupStore,
+    readonly time: Time,
+    private readonly options: TenantSpaceOptions,
+    private readonly random: () => number
+  ) {}
+
+  /**
+   * Takes a message in; answers how many subscribers it is for. For QoS 1 and 2 `acknowledger` is called once, perhaps
+   * before this returns; for QoS 0 only where something had to be stored.
+   */
+  publish(message: Message, acknowledger?: Acknowledger, token = 0): number {
+    const route = this.routes.route(message.topic)
+    const { counters } = this
+    counters.messagesIn++
+    counters.bytesIn += message.payloadEnd - message.payloadStart
+    const targets = message.qos === 0 ? route.direct : route.live
+    let matched = 0
+    for (let index = 0; index < targets.length; index++) {
+      const match = targets[index] as Match
+      if (match.noLocal && match.subscriber.clientId === message.publisher) continue
+      matched++
+      match.subscriber.deliver(message, match)
+    }
+    counters.deliveries += matched
+    if (message.qos === 0 && !message.retain && route.streams.length === 0) {
+      for (let index = 0; index < route.groups.length; index++) {
+        if (this.dispatchToGroup(route.groups[index] as SharedGroup, message)) matched++
+      }
+      if (matched === 0) counters.unmatched++
+      return matched
+    }
+    if (route.logged.length === 0 && route.groups.length === 0 && route.streams.length === 0 && !message.retain) {
+      if (matched === 0) counters.unmatched++
+      acknowledger?.acknowledged(token, undefined, matched, -1, -1)
+      return matched
+    }
+    return this.publishStored(message, route, matched, acknowledger, token)
+  }
+
+  /** Adds or replaces a subscription; answers it as kept and whether it replaced one. */
+  subscribe(subscriber: Subscriber, request: SubscribeRequest): { readonly subscription: Subscription; readonly replaced: boolean } {
+    const subscription: Subscription = {
+      filter: request.filter,
+      qos: request.qos,
+      noLocal: request.noLocal,
+      retainAsPublished: request.retainAsPublished,
+      subscriptionId: request.subscriptionId,
+      since: request.since ?? this.log.ends()
+    }
+    if (request.group === undefined) {
+      return { subscription, replaced: this.routes.subscribe(subscriber, subscription) }
+    }
+    let group = this.routes.group(request.filter, request.group)
+    if (group === undefined) {
+      group = new SharedGroup(request.group, request.filter, this.options.sharedStrategy, this.random, this.log)
+      this.groups.add(group)
+      this.routes.addGroup(group)
+    }
+    const replaced = group.join(subscriber, subscription)
+    if (!replaced) this.routes.memberCountChanged(1)
+    this.feedGroup(group)
+    return { subscription, replaced }
+  }
+
+  unsubscribe(subscriber: Subscriber, filter: string, groupName: string | undefined): boolean {
+    if (groupName === undefined) return this.routes.unsubscribe(subscriber, filter)
+    const group = this.routes.group(filter, groupName)
+    if (group?.leave(subscriber) !== true) return false
+    this.routes.memberCountChanged(-1)
+    if (group.size === 0) {
+      this.routes.removeGroup(group)
+      this.groups.delete(group)
+      this.dropFeed(group)
+    } else {
+      this.feedGroup(group)
+      group.pump()
+    }
+    return true
+  }
+
+  group(filter: string, name: string): SharedGroup | undefined {
+    return this.routes.group(filter, name)
+  }
+
+  /** A subscriber became durable, or stopped being so: its routes change. */
+  durabilityChanged(): void {
+    this.routes.invalidate()
+    for (const group of this.groups) this.feedGroup(group)
+  }
+
+  /** A member of shared groups came, went, or has room again. */
+  pumpGroups(groups: Iterable<SharedGroup>): void {
+    for (const group of groups) group.pump()
+  }
+
+  createFeed<M>(reader: FeedReader<M>, positions: ReadonlyArray<number>): LogFeed<M> {
+    return new LogFeed(this.log, reader, positions, this.options.feedQueueMax, this.options.offlineMax)
+  }
+
+  /** What a subscriber's own (not shared) subscriptions say of a logged message. */
+  matchLogged(subscriber: Subscriber, entry: LogEntry): Match | undefined {
+    const { message, source, offset } = entry
+    const match = this.routes.route(message.topic).logged.find((match) => match.subscriber === subscriber)
+    if (match === undefined || offset < (match.since[source] ?? 0)) return undefined
+    return match.noLocal && message.publisher === subscriber.clientId ? undefined : match
+  }
+
+  /** Whether a durable subscriber's own subscriptions match the topic. */
+  wantsTopic(subscriber: Subscriber, topic: string): boolean {
+    return this.routes.route(topic).logged.some((match) => match.subscriber === subscriber)
+  }
+
+  /** Sessions are restored: groups give out again what no member holds, delayed messages begin to fire. */
+  restored(originsInLog: ReadonlySet<string>): void {
+    for (const group of this.groups) group.recover(this.groupStore.held(group))
+    this.delayed.start((message, acknowledger) => void this.publish(message, acknowledger), originsInLog)
+  }
+
+  /** Writes the progress of durable groups and lets go of what nobody needs. Called every few seconds. */
+  get maintain(): Effect.Effect<void, StorageError> {
+    return Effect.suspend(() => {
+      this.saveGroups()
+      this.retained.sweep()
+      return this.log.trim
+    })
+  }
+
+  /** Appends what has gathered in this tick: the last thing before the engine closes. */
+  flush(): void {
+    this.log.flush()
+    this.retained.flush()
+    this.delayed.flush()
+    this.groupStore.flush()
+  }
+
+  saveGroups(): void {
+    for (const group of this.groups) {
+      if (group.feed !== undefined) this.groupStore.save(group, group.feed)
+    }
+  }
+
+  /** A logged message has committed: durable subscribers get it. */
+  committed(entry: LogEntry, publish: PendingPublish): void {
+    const { logged, groups } = publish.route
+    for (let index = 0; index < logged.length; index++) {
+      const match = logged[index] as Match
+      if (match.noLocal && match.subscriber.clientId === entry.message.publisher) continue
+      match.subscriber.deliverLogged(entry, match)
+    }
+    for (const group of groups) {
+      if (group.feed !== undefined && group.qos > 0) group.feed.offer(entry, group)
+      else if (group.durable) this.dispatchToGroup(group, entry.message)
+    }
+  }
+
+  private publishStored(
+    message: Message,
+    route: Route,
+    live: number,
+    acknowledger: Acknowledger | undefined,
+    token: number
+  ): number {
+    let matched = live
+    let logged = false
+    if (message.qos > 0) {
+      for (const match of route.logged) {
+        if (match.noLocal && match.subscriber.clientId === message.publisher) continue
+        matched++
+        logged = true
+      }
+    }
+    for (const group of route.groups) {
+      if (message.qos > 0 && group.feed !== undefined && group.qos > 0) {
+        matched++
+        logged = true
+      } else if (this.dispatchToGroup(group, message)) {
+        matched++
+      }
+    }
+    const waits = message.qos > 0
+    const publish = new PendingPublish(message, route, matched, acknowledger, token)
+    // Held up by one until everything has been handed in, so that it cannot be done too early.
+    publish.waiting = 1
+    if (logged) this.counters.logged++
+    const append = () => {
+      if (!logged) return
+      publish.waiting++
+      this.log.append(route.source, publish)
+    }
+    // With an origin the message in the log is what says "received": its retained copy must be durable before it.
+    const retainedFirst = message.retain && message.origin !== undefined && logged
+    if (message.retain) {
+      if (waits) publish.waiting++
+      const done = (error: StorageError | undefined) => {
+        if (retainedFirst && error === undefined) append()
+        publish.done(error)
+      }
+      if (!this.retained.publish(message, waits ? done : undefined) && waits) done(undefined)
+    }
+    if (!retainedFirst) append()
+    for (const binding of route.streams) {
+      matched++
+      if (waits) publish.waiting++
+      this.streams.append(binding, message, waits ? publish : undefined)
+    }
+    if (matched === 0) this.counters.unmatched++
+    publish.done(undefined)
+    return matched
+  }
+
+  private dispatchToGroup(group: SharedGroup, message: Message): boolean {
+    if (group.dispatch(message)) {
+      this.counters.deliveries++
+      return true
+    }
+    this.counters.sharedDropped++
+    return false
+  }
+
+  /** Gives a group a feed while it is durable, and takes it away when it stops being so. */
+  private feedGroup(group: SharedGroup): void {
+    group.refresh()
+    if (!group.durable) {
+      if (group.feed !== undefined) this.dropFeed(group)
+      return
+    }
+    if (group.feed !== undefined) {
+      group.pump()
+      return
+    }
+    const reader: FeedReader<SharedGroup> = {
+      get capacity() {
+        return group.capacity
+      },
+      accept: (entry) => group.accept(entry),
+      matchLogged: (entry) => (matchesFilter(group.filter, entry.message.topic) ? group : undefined),
+      wantsTopic: (topic) => matchesFilter(group.filter, topic),
+      lost: (count) => {
+        this.counters.sharedDropped += count
+      }
+    }
+    const feed = this.createFeed(reader, this.groupStore.positions(group) ?? group.since)
+    group.feed = feed
+    this.log.hold(group)
+    feed.attach()
+  }
+
+  private dropFeed(group: SharedGroup): void {
+    if (group.feed === undefined) return
+    group.feed.detach()
+    group.feed = undefined
+    this.log.release(group)
+    this.groupStore.remove(group)
+  }
+}
