@@ -13,11 +13,11 @@ import * as LogLevel from "effect/LogLevel"
 import * as Tty from "node:tty"
 import { formatLine, type LogFormat } from "./core/LogLine.js"
 
-export const levels = ["trace", "debug", "info", "warning", "error", "fatal", "none"] as const
+export const levels = ["trace", "debug", "info", "warn", "error", "fatal", "none"] as const
 export type Level = (typeof levels)[number]
 
 export interface LogOptions {
-  /** `auto` (default): `pretty` where standard error is a terminal, else `json`. */
+  /** `auto` (default): `text` where standard error is a terminal, else `json`. */
   readonly format?: LogFormat | "auto"
   /** The least level that is written; default `info`. `none` writes nothing. */
   readonly level?: Level
@@ -29,20 +29,20 @@ const logLevelByName: Readonly<Record<Level, LogLevel.LogLevel>> = {
   trace: LogLevel.Trace,
   debug: LogLevel.Debug,
   info: LogLevel.Info,
-  warning: LogLevel.Warning,
+  warn: LogLevel.Warning,
   error: LogLevel.Error,
   fatal: LogLevel.Fatal,
   none: LogLevel.None
 }
 
-const levelName = (level: LogLevel.LogLevel): string => level._tag.toLowerCase()
+const levelName = (level: LogLevel.LogLevel): string => (level._tag === "Warning" ? "warn" : level._tag.toLowerCase())
 
 const standardErrorDescriptor = 2
 
 export const make = (options: LogOptions = {}): Logger.Logger<unknown, void> => {
   const terminal = options.write === undefined && Tty.isatty(standardErrorDescriptor)
   const wanted = options.format ?? "auto"
-  const format: LogFormat = wanted === "auto" ? (terminal ? "pretty" : "json") : wanted
+  const format: LogFormat = wanted === "auto" ? (terminal ? "text" : "json") : wanted
   const write = options.write ?? ((line: string) => globalThis.console.error(line))
   return Logger.make(({ annotations, cause, date, logLevel, message, spans }) => {
     const timeMs = date.getTime()

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as FastCheck from "fast-check"
-import { isSecretKey, jsonLine, type LogEvent, prettyLine } from "../src/core/LogLine.js"
+import { isSecretKey, jsonLine, type LogEvent, textLine } from "../src/core/LogLine.js"
 import * as Log from "../src/Log.js"
 
 const event = (parts: Partial<LogEvent>): LogEvent => ({
@@ -33,7 +33,7 @@ describe("Log", () => {
       expect(lines).toHaveLength(1)
       expect(JSON.parse(lines[0] as string)).toEqual({
         time: "1970-01-01T00:00:00.000Z",
-        level: "warning",
+        level: "warn",
         message: "client\nleft",
         details: { code: 142 },
         annotations: { clientId: "c1", password: "[redacted]" },
@@ -57,8 +57,8 @@ describe("Log", () => {
       const failing = Effect.fail(new Error("disk full")).pipe(Effect.catchAllCause((cause) => Effect.logError("append", cause)))
       const [line] = yield* written(failing, { format: "json" })
       expect(JSON.parse(line as string).cause).toContain("disk full")
-      const [pretty] = yield* written(failing, { format: "pretty" })
-      expect(pretty).toMatch(/^\d\d:\d\d:\d\d\.\d{3} error {3}append\n {4}Error: disk full/)
+      const [text] = yield* written(failing, { format: "text" })
+      expect(text).toMatch(/^\d\d:\d\d:\d\d\.\d{3} error append\n {4}Error: disk full/)
     })
   )
 })
@@ -66,9 +66,9 @@ describe("Log", () => {
 describe("LogLine", () => {
   it("is readable in a terminal", () => {
     expect(
-      prettyLine(event({ message: ["listening", { on: 1 }], annotations: { port: 1883, name: "a b", list: [1] } }), false)
-    ).toBe('03:04:05.678 info    listening {"on":1} port=1883 name="a b" list=[1]')
-    expect(prettyLine(event({ message: ["x"] }), true)).toContain("\u001b[32minfo")
+      textLine(event({ message: ["listening", { on: 1 }], annotations: { port: 1883, name: "a b", list: [1] } }), false)
+    ).toBe('03:04:05.678 info  listening {"on":1} port=1883 name="a b" list=[1]')
+    expect(textLine(event({ message: ["x"] }), true)).toContain("\u001b[32minfo")
   })
 
   it("never prints a secret", () => {
@@ -85,7 +85,7 @@ describe("LogLine", () => {
     for (const shape of shapes) {
       for (const line of [
         jsonLine(event({ message: ["m", shape], annotations: { shape, secret } })),
-        prettyLine(event({ message: ["m", shape], annotations: { shape, secret } }), false)
+        textLine(event({ message: ["m", shape], annotations: { shape, secret } }), false)
       ]) {
         expect(line).not.toContain(secret)
       }
@@ -127,7 +127,7 @@ describe("LogLine", () => {
         const json = jsonLine(logged)
         expect(JSON.parse(json).level).toBe("info")
         expect(json).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/)
-        expect(prettyLine(logged, false)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202e]/)
+        expect(textLine(logged, false)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202e]/)
       })
     )
   })

@@ -5,7 +5,7 @@
  * a line or steer a terminal); values under a key that names a secret are never printed; the line is bounded in depth, items
  * and length.
  */
-export type LogFormat = "json" | "pretty"
+export type LogFormat = "json" | "text"
 
 export interface LogEvent {
   /** Wall-clock ms. */
@@ -125,26 +125,26 @@ const colorByLevel: Readonly<Record<string, string>> = {
   trace: "\u001b[90m",
   debug: "\u001b[90m",
   info: "\u001b[32m",
-  warning: "\u001b[33m",
+  warn: "\u001b[33m",
   error: "\u001b[31m",
   fatal: "\u001b[35m"
 }
 
-const prettyValue = (value: unknown): string => {
+const textValue = (value: unknown): string => {
   const text = typeof value === "string" ? value : JSON.stringify(value)
   const escaped = escapeControls(text ?? "undefined")
   return typeof value === "string" && (escaped === "" || /[\s"=]/.test(escaped)) ? JSON.stringify(escaped) : escaped
 }
 
-/** `12:34:56.789 info    message key=value`, with a cause on indented lines below, which only our own code writes. */
-export const prettyLine = (event: LogEvent, colors: boolean): string => {
+/** `12:34:56.789 info  message key=value`, with a cause on indented lines below, which only our own code writes. */
+export const textLine = (event: LogEvent, colors: boolean): string => {
   const time = new Date(event.timeMs).toISOString().slice(11, 23)
   const color = colors ? (colorByLevel[event.level] ?? "") : ""
-  const level = `${color}${event.level.padEnd(7)}${color === "" ? "" : "\u001b[0m"}`
+  const level = `${color}${event.level.padEnd(5)}${color === "" ? "" : "\u001b[0m"}`
   const parts = [time, level, escapeControls(messageText(event))]
-  for (const detail of messageDetails(event)) parts.push(prettyValue(printable(detail)))
+  for (const detail of messageDetails(event)) parts.push(textValue(printable(detail)))
   for (const [key, value] of Object.entries(printableEntries(Object.entries(event.annotations), 0))) {
-    parts.push(`${escapeControls(key)}=${prettyValue(value)}`)
+    parts.push(`${escapeControls(key)}=${textValue(value)}`)
   }
   for (const [name, durationMs] of Object.entries(event.spansMs)) parts.push(`${escapeControls(name)}=${durationMs}ms`)
   const line = parts.join(" ")
@@ -154,4 +154,4 @@ export const prettyLine = (event: LogEvent, colors: boolean): string => {
 }
 
 export const formatLine = (event: LogEvent, format: LogFormat, colors: boolean): string =>
-  format === "json" ? jsonLine(event) : prettyLine(event, colors)
+  format === "json" ? jsonLine(event) : textLine(event, colors)
