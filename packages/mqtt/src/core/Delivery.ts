@@ -5,28 +5,35 @@ import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
 
 /**
- * - `waiting`: has no packet identifier. `assigned`: has one that must be durable before it is sent.
- * - `sent`: PUBLISH is out. `releasing`: PUBREC came, PUBREL waits until that is durable. `released`: PUBREL is out.
+ * - `waiting`: has no packet identifier. `gated`: has one that must be durable before PUBLISH goes out.
+ * - `unsent`: has one, and PUBLISH is to be sent (again). `sent`: PUBLISH is out.
+ * - `releasing`: PUBREC came, PUBREL waits until that is durable. `released`: PUBREL is out.
  */
-export type DeliveryState = "waiting" | "assigned" | "sent" | "releasing" | "released"
+export type DeliveryState = "waiting" | "gated" | "unsent" | "sent" | "releasing" | "released"
 
-/** `source` of a message that is not in the log. */
-export const notLogged = -1
+/** `source` of a message that is nowhere stored. */
+export const notStored = -1
+/** `source` of a retained message, which its topic names. */
+export const retainedSource = -2
 
 export class Delivery {
   packetId = 0
-  /** Rises with every assignment of a packet identifier: the order in which messages are sent again [MQTT-4.6.0-1]. */
+  /** Rises with every packet identifier given: the order in which messages are sent again [MQTT-4.6.0-1]. */
   sequence = 0
   state: DeliveryState = "waiting"
+  /** PUBLISH was sent on an earlier connection: it is a duplicate now [MQTT-3.3.1-1]. */
+  dup = false
+  /** PUBLISH was sent on this connection, so it counts against the client's receive maximum. */
+  counted = false
 
   constructor(
-    /** undefined for a message that was removed from the log after its PUBREC came: only its release is left to do. */
+    /** undefined for a message that is no longer stored: only its release is left to do. */
     readonly message: Message | undefined,
     readonly qos: QoS,
     readonly retain: boolean,
     readonly subscriptionIds: ReadonlyArray<number> | undefined,
     readonly group: SharedGroup | undefined,
-    /** Source of the tenant's log, or `notLogged`. */
+    /** Source of the tenant's log, `notStored` or `retainedSource`. */
     readonly source: number,
     readonly offset: number
   ) {}

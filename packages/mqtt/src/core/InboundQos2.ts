@@ -17,8 +17,9 @@ export interface InboundUse {
 
 export class InboundQos2 {
   private readonly usesByPacketId = new Map<number, InboundUse>()
-
-  constructor(private next = 1) {}
+  /** `nextUse` of the progress this was restored from: what later uses are judged by while the log is folded in. */
+  private restoredNext = 1
+  private next = 1
 
   get size(): number {
     return this.usesByPacketId.size
@@ -45,24 +46,26 @@ export class InboundQos2 {
     return this.usesByPacketId.delete(packetId)
   }
 
-  /** Puts back what progress knew; pending ones stay only when the log names them (`fold`). */
-  restore(uses: Iterable<InboundUse>): void {
+  /** Puts back what the last durable progress knew; `fold` and `settle` follow. */
+  restore(nextUse: number, uses: Iterable<InboundUse>): void {
+    this.restoredNext = nextUse
+    this.next = nextUse
     for (const use of uses) this.usesByPacketId.set(use.packetId, { ...use })
   }
 
-  /** The log holds a message of this use. */
+  /** The log holds a message of this use. Uses of one session may come in any order, because they stand in several sources. */
   fold(packetId: number, use: number): void {
     const known = this.usesByPacketId.get(packetId)
     if (known !== undefined && known.use === use) {
       known.received = true
-    } else if (use >= this.next) {
-      this.next = use + 1
-      this.usesByPacketId.set(packetId, { packetId, use, received: true })
+    } else if (use >= this.restoredNext) {
+      this.next = Math.max(this.next, use + 1)
+      if (known === undefined || known.use < use) this.usesByPacketId.set(packetId, { packetId, use, received: true })
     }
   }
 
-  /** After the log was read: what is still pending never arrived, so the client sends it again. */
-  dropPending(): void {
+  /** The log has been read: what is still pending never reached it, so the client sends it again. */
+  settle(): void {
     for (const use of this.usesByPacketId.values()) {
       if (!use.received) this.usesByPacketId.delete(use.packetId)
     }

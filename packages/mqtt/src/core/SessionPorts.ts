@@ -1,0 +1,74 @@
+/**
+ * What a session needs of the world, and what it gives to it: small interfaces, so that it runs in memory under test.
+ */
+import type { Message, QoS } from "@effectmq/messaging/Message"
+import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import type { Session } from "./Session.js"
+
+/** The connection of an online session, as the session sees it. */
+export interface SessionOutput {
+  /** True while the client reads slower than it is sent to: nothing new should be written. */
+  readonly saturated: boolean
+  /**
+   * Writes a PUBLISH; `packetId` 0 for QoS 0. False where the packet would be larger than the client takes: then nothing was
+   * written [MQTT-3.1.2-24].
+   */
+  publish(
+    message: Message,
+    qos: QoS,
+    packetId: number,
+    dup: boolean,
+    retain: boolean,
+    subscriptionIds: ReadonlyArray<number> | undefined
+  ): boolean
+  pubrel(packetId: number): void
+  /** What the client did must be stored and cannot be: ends the connection. */
+  storageFailed(message: string): void
+}
+
+/** Keeps persistent sessions; see `SessionStore`. What is marked is written at the end of the tick, the newest state of it. */
+export interface SessionJournal {
+  headerChanged(session: Session): void
+  /** `filter` as the client wrote it. */
+  subscriptionChanged(session: Session, filter: string): void
+  /** Must be durable soon: something waits for it (`Session.whenDurable`). */
+  progressChanged(session: Session): void
+  /** May be written within seconds. */
+  progressMoved(session: Session): void
+  /** The session has ended: everything of it is removed. */
+  ended(session: Session): void
+}
+
+/** Counted in plain numbers, read at scrape time. */
+export class SessionCounters {
+  droppedQos0Saturated = 0
+  droppedQueueFull = 0
+  droppedExpired = 0
+  droppedTooLarge = 0
+  droppedLost = 0
+  /** Messages sent again on a new connection. */
+  resent = 0
+}
+
+export type QueueDrop = "oldest" | "newest"
+
+export interface SessionOptions {
+  /** QoS 1 and 2 messages in flight to one client. */
+  readonly inflightMax: number
+  /** Messages that wait in memory for one session. */
+  readonly queueMax: number
+  /** Which message goes when the queue is full. */
+  readonly queueDrop: QueueDrop
+}
+
+/** What all sessions of a tenant share. */
+export interface SessionContext {
+  readonly space: TenantSpace
+  readonly journal: SessionJournal
+  readonly options: SessionOptions
+  readonly counters: SessionCounters
+  /** Wall clock, ms; exact enough for expiry. */
+  nowMs(): number
+  /** A delivery to an online client was completed late or on time, `latencyMs` after the broker took the message. */
+  observeLatency(session: Session, latencyMs: number): void
+}
