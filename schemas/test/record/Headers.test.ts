@@ -30,7 +30,8 @@ it("keeps the names it froze", () => {
     "emq-qos",
     "emq-retain",
     "emq-publisher",
-    "emq-origin"
+    "emq-origin",
+    "emq-topic"
   ])
   for (const name of Object.values(headerName)) expect(userHeaderFromStored(name)).toBeUndefined()
 })
