@@ -55,6 +55,8 @@ export class RouteTable {
   private readonly filters = new FilterTree<Entry>()
   private routes = new Map<string, Route>()
   private olderRoutes = new Map<string, Route>()
+  private readonly matched: Array<Entry> = []
+  private readonly collect = (entry: Entry) => void this.matched.push(entry)
   private version = 0
   private count = 0
 
@@ -192,29 +194,49 @@ export class RouteTable {
   }
 
   private compute(topic: string): Route {
-    const matches = new Map<Subscriber, Match>()
-    const groups: Array<SharedGroup> = []
-    const streams: Array<StreamBinding> = []
-    this.filters.match(topic, (entry) => {
-      if (entry.single !== undefined) addMatch(matches, entry.single, entry.singleSubscription as Subscription)
-      if (entry.subscribers !== undefined) {
-        for (const [subscriber, subscription] of entry.subscribers) addMatch(matches, subscriber, subscription)
-      }
-      if (entry.groups !== undefined) groups.push(...entry.groups.values())
-      if (entry.streams !== undefined) streams.push(...entry.streams.values())
-    })
-    const direct = [...matches.values()]
+    const entries = this.matched
+    entries.length = 0
+    this.filters.match(topic, this.collect)
+    let matches: ReadonlyArray<Match> = none
+    let groups: ReadonlyArray<SharedGroup> = none
+    let streams: ReadonlyArray<StreamBinding> = none
+    const first = entries[0]
+    if (entries.length === 1 && first?.single !== undefined) {
+      matches = [matchOf(first.single, first.singleSubscription as Subscription, undefined)]
+    } else if (entries.length > 0) {
+      matches = mergeEntries(entries)
+    }
+    for (const entry of entries) {
+      if (entry.groups !== undefined) groups = [...groups, ...entry.groups.values()]
+      if (entry.streams !== undefined) streams = [...streams, ...entry.streams.values()]
+    }
+    const loggedCount = matches.reduce((count, match) => count + (isLogged(match) ? 1 : 0), 0)
     return {
       topic,
       source: topicHash(topic) % this.sourceCount,
-      direct,
-      live: direct.filter((match) => !(match.subscriber.durable && match.qos > 0)),
-      logged: direct.filter((match) => match.subscriber.durable && match.qos > 0),
+      direct: matches,
+      live: loggedCount === 0 ? matches : matches.filter((match) => !isLogged(match)),
+      logged: loggedCount === 0 ? none : loggedCount === matches.length ? matches : matches.filter(isLogged),
       groups,
       streams,
       version: this.version
     }
   }
+}
+
+const none: ReadonlyArray<never> = []
+
+const isLogged = (match: Match): boolean => match.subscriber.durable && match.qos > 0
+
+const mergeEntries = (entries: ReadonlyArray<Entry>): ReadonlyArray<Match> => {
+  const matches = new Map<Subscriber, Match>()
+  for (const entry of entries) {
+    if (entry.single !== undefined) addMatch(matches, entry.single, entry.singleSubscription as Subscription)
+    if (entry.subscribers !== undefined) {
+      for (const [subscriber, subscription] of entry.subscribers) addMatch(matches, subscriber, subscription)
+    }
+  }
+  return [...matches.values()]
 }
 
 /** Overlapping subscriptions of one subscriber become one delivery with all their identifiers [MQTT-3.3.4-2], [MQTT-3.3.4-4]. */
