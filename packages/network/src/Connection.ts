@@ -15,8 +15,16 @@ export interface PeerCertificate {
 
 /** Why a connection ended, for logs, metrics and the protocol. */
 export type CloseReason =
-  | "peer-closed" | "peer-reset" | "closed-by-broker" | "idle-timeout" | "connect-timeout" | "output-overflow"
-  | "frame-too-large" | "protocol-error" | "drain" | "tls-error"
+  | "peer-closed"
+  | "peer-reset"
+  | "closed-by-broker"
+  | "idle-timeout"
+  | "connect-timeout"
+  | "output-overflow"
+  | "frame-too-large"
+  | "protocol-error"
+  | "drain"
+  | "tls-error"
 
 export interface Connection {
   /** Unique while the process lives. */
@@ -58,13 +66,16 @@ export interface Connection {
   setIdleTimeout(timeoutMs: number): void
 
   /**
-   * Stops and goes on reading: back-pressure on a publisher. `reason` is one bit (1, 2, 4...), so that two causes do not undo each
-   * other. What the system had already read may still arrive after `pause`: at most a few chunks.
+   * Stops and goes on reading: back-pressure on a publisher. `reason` is one bit (1, 2, 4...), so that two causes do not undo
+   * each other. What the system had already read may still arrive after `pause`: at most a few chunks.
    */
   pause(reason: number): void
   resume(reason: number): void
 
-  /** Flushes, then ends; what arrives or is written from now on is dropped. `onClose` follows, never from within this call. Safe to call twice. */
+  /**
+   * Flushes, then ends; what arrives or is written from now on is dropped. `onClose` follows, never from within this call.
+   * Safe to call twice.
+   */
   close(reason: CloseReason): void
   /** Ends at once and drops what has gathered. */
   destroy(reason: CloseReason): void

@@ -1,0 +1,46 @@
+/**
+ * Writes every connection that has gathered output, once per tick: after all sockets that were readable have been handled.
+ *
+ * `setImmediate` runs right behind the poll phase that called the handlers, so a message waits for the rest of its batch and
+ * not longer. When very many connections are dirty they are written at once, which bounds the slabs in use.
+ */
+export interface Flushable {
+  /** In the list of this tick. */
+  dirty: boolean
+  flushGathered(): void
+}
+
+const dirtyMax = 1024
+
+export class TickFlush {
+  private dirty: Array<Flushable> = []
+  private spare: Array<Flushable> = []
+  private readonly run = (): void => this.flushAll()
+
+  /** @param schedule runs a function at the end of the tick; the memory network has its own */
+  constructor(private readonly schedule: (run: () => void) => void) {}
+
+  mark(connection: Flushable): void {
+    connection.dirty = true
+    const count = this.dirty.push(connection)
+    if (count === 1) this.schedule(this.run)
+    else if (count > dirtyMax) this.flushAll()
+  }
+
+  flushAll(): void {
+    const batch = this.dirty
+    this.dirty = this.spare
+    for (let i = 0; i < batch.length; i++) {
+      const connection = batch[i] as Flushable
+      connection.dirty = false
+      connection.flushGathered()
+    }
+    batch.length = 0
+    this.spare = batch
+  }
+}
+
+/** The one of all sockets of the process. */
+export const socketFlush = new TickFlush((run) => {
+  setImmediate(run)
+})
