@@ -42,12 +42,7 @@ const key = <A, I>(schema: Schema.Schema<A, I>, expected: string, form: TextForm
 
 /** A whole number within bounds. */
 export const integer = (words: Words<number> & { readonly min: number; readonly max: number }): Key<number> =>
-  key(
-    Schema.Int.pipe(Schema.between(words.min, words.max)),
-    `a whole number from ${words.min} to ${words.max}`,
-    "json",
-    words
-  )
+  key(Schema.Int.pipe(Schema.between(words.min, words.max)), `a whole number from ${words.min} to ${words.max}`, "json", words)
 
 /** Any number within bounds. */
 export const decimal = (words: Words<number> & { readonly min: number; readonly max: number }): Key<number> =>
@@ -80,12 +75,7 @@ export const oneOf = <const Values extends readonly [string, ...Array<string>]>(
   values: Values,
   words: Words<Values[number]>
 ): Key<Values[number]> =>
-  key(
-    Schema.Literal(...values) as unknown as Schema.Schema<Values[number]>,
-    `one of ${values.join(", ")}`,
-    "verbatim",
-    words
-  )
+  key(Schema.Literal(...values) as unknown as Schema.Schema<Values[number]>, `one of ${values.join(", ")}`, "verbatim", words)
 
 /** A whole number out of a few. */
 export const oneOfNumbers = <const Values extends readonly [number, ...Array<number>]>(
@@ -102,8 +92,7 @@ export const textList = (words: Words<ReadonlyArray<string>>): Key<ReadonlyArray
 export const list = <A, I>(
   item: Schema.Schema<A, I>,
   words: Words<ReadonlyArray<A>> & { readonly expected: string; readonly countMax: number }
-): Key<ReadonlyArray<A>> =>
-  key(Schema.Array(item).pipe(Schema.maxItems(words.countMax)), words.expected, "json", words)
+): Key<ReadonlyArray<A>> => key(Schema.Array(item).pipe(Schema.maxItems(words.countMax)), words.expected, "json", words)
 
 /** What the text of an environment variable or flag stands for; the schema judges it afterwards. */
 export const valueOfText = (definition: Key<unknown>, value: string): unknown => {

@@ -3,7 +3,8 @@
  */
 import { integer } from "./Key.js"
 
-const rate = (doc: string, unit: string, fallback = 0) => integer({ fallback, min: 0, max: 1_000_000_000, unit, doc: `${doc}; 0 is no limit.` })
+const rate = (doc: string, unit: string, fallback = 0) =>
+  integer({ fallback, min: 0, max: 1_000_000_000, unit, doc: `${doc}; 0 is no limit.` })
 
 export const limitKeys = {
   "limits.connectionsMax": integer({ fallback: 100_000, min: 1, max: 10_000_000, doc: "Connections in all." }),

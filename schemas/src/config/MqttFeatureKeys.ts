@@ -41,7 +41,8 @@ export const mqttFeatureKeys = {
   "mqtt.rewrite": list(RewriteRule, {
     fallback: [],
     countMax: 1000,
-    expected: 'a list such as [{"action":"publish","source":"x/#","regex":"^x/(.+)$","dest":"y/$1"}]; action is publish, subscribe or all',
+    expected:
+      'a list such as [{"action":"publish","source":"x/#","regex":"^x/(.+)$","dest":"y/$1"}]; action is publish, subscribe or all',
     doc: "Rules that rewrite topics of publishes and filters of subscriptions; the last rule that matches wins."
   }),
   "mqtt.automaticSubscriptions": list(AutomaticSubscription, {
@@ -50,7 +51,10 @@ export const mqttFeatureKeys = {
     expected: 'a list such as [{"filter":"inbox/%c","qos":1,"noLocal":false,"retainAsPublished":false,"retainHandling":0}]',
     doc: "Subscriptions that every client gets as it connects; `%c` is its client id, `%u` its user."
   }),
-  "mqtt.exclusive.enabled": flag({ fallback: true, doc: "Whether `$exclusive/<filter>` may be subscribed, by one client at a time." }),
+  "mqtt.exclusive.enabled": flag({
+    fallback: true,
+    doc: "Whether `$exclusive/<filter>` may be subscribed, by one client at a time."
+  }),
   "mqtt.delayed.enabled": flag({ fallback: true, doc: "Whether `$delayed/<seconds>/<topic>` is published later." }),
   "mqtt.delayed.secondsMax": integer({
     fallback: 42_949_670,
@@ -60,7 +64,10 @@ export const mqttFeatureKeys = {
     doc: "Longest delay."
   }),
   "mqtt.delayed.countMax": integer({ fallback: 1_000_000, min: 1, max: 100_000_000, doc: "Delayed messages that may wait." }),
-  "mqtt.flapping.enabled": flag({ fallback: false, doc: "Whether a client that connects again and again is banned for a while." }),
+  "mqtt.flapping.enabled": flag({
+    fallback: false,
+    doc: "Whether a client that connects again and again is banned for a while."
+  }),
   "mqtt.flapping.connectsMax": integer({
     fallback: 15,
     min: 1,
@@ -68,7 +75,13 @@ export const mqttFeatureKeys = {
     doc: "Connects of one client within the window that are still let be."
   }),
   "mqtt.flapping.windowSeconds": integer({ fallback: 60, min: 1, max: 86_400, unit: "seconds", doc: "The window." }),
-  "mqtt.flapping.banSeconds": integer({ fallback: 300, min: 1, max: 31_536_000, unit: "seconds", doc: "How long such a client is banned." }),
+  "mqtt.flapping.banSeconds": integer({
+    fallback: 300,
+    min: 1,
+    max: 31_536_000,
+    unit: "seconds",
+    doc: "How long such a client is banned."
+  }),
   "mqtt.slowSubscribers.enabled": flag({ fallback: true, doc: "Whether slow subscribers are counted." }),
   "mqtt.slowSubscribers.thresholdMs": integer({
     fallback: 500,

@@ -66,7 +66,9 @@ export const nodeKeys = {
 }
 
 export const tlsFileKeys = {
-  "mqtt.tls.certFile": optionalText({ doc: "PEM file of the certificate chain. With it, the TLS and secure WebSocket listeners are on." }),
+  "mqtt.tls.certFile": optionalText({
+    doc: "PEM file of the certificate chain. With it, the TLS and secure WebSocket listeners are on."
+  }),
   "mqtt.tls.keyFile": optionalText({ doc: "PEM file of the certificate's private key." }),
   "mqtt.tls.caFile": optionalText({ doc: "PEM file of the authorities that client certificates must come from." }),
   "mqtt.tls.clientCertificate": oneOf(["none", "optional", "required"], {

@@ -27,7 +27,11 @@ const environmentPrefix = "EFFECTMQ_"
 
 /** `mqtt.session.expirySecondsMax` is `EFFECTMQ_MQTT_SESSION_EXPIRY_SECONDS_MAX`. */
 export const environmentNameOf = (name: string): string =>
-  environmentPrefix + name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").replace(/\./g, "_").toUpperCase()
+  environmentPrefix +
+  name
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replace(/\./g, "_")
+    .toUpperCase()
 
 const keyByEnvironmentName: ReadonlyMap<string, KeyName> = new Map(keyNames.map((name) => [environmentNameOf(name), name]))
 
@@ -98,7 +102,8 @@ const fromEnvironment = (
 ): Map<string, Given> => {
   const given = new Map<string, Given>()
   for (const [variable, value] of Object.entries(environment)) {
-    if (value === undefined || !variable.startsWith(environmentPrefix) || Object.hasOwn(reservedEnvironmentNames, variable)) continue
+    if (value === undefined || !variable.startsWith(environmentPrefix) || Object.hasOwn(reservedEnvironmentNames, variable))
+      continue
     const source: Source = { kind: "environment", name: variable }
     const name = keyByEnvironmentName.get(variable)
     if (name !== undefined) {

@@ -1,0 +1,51 @@
+/**
+ * Entry of the command line: runs the command and turns its failure into a line on standard error and an exit code.
+ */
+import process from "node:process"
+import { version } from "@effectmq/server/Version"
+import * as Command from "@effect/cli/Command"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { CliFailure, exitCodes } from "./CliFailure.js"
+import { effectmq } from "./Effectmq.js"
+
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return 0
+  const failure = Cause.failureOption(exit.cause)
+  if (Option.isSome(failure)) {
+    // The command's own parser has said already what is wrong.
+    if (ValidationError.isValidationError(failure.value)) return exitCodes.usage
+    if (failure.value instanceof CliFailure) {
+      process.stderr.write(`effectmq: ${failure.value.message}\n`)
+      return exitCodes[failure.value.kind]
+    }
+  }
+  process.stderr.write(`effectmq: ${Cause.pretty(exit.cause, { renderErrorCause: true })}\n`)
+  return exitCodes.failed
+}
+
+const fiber = Effect.runFork(
+  Command.run(effectmq, { name: "effectmq", version })(process.argv).pipe(Effect.provide(NodeContext.layer))
+)
+
+let stopping = false
+const stop = () => {
+  // The first signal asks, the second one does not wait.
+  if (stopping) process.exit(exitCodes.failed)
+  stopping = true
+  Effect.runFork(Fiber.interruptAsFork(fiber, fiber.id()))
+}
+process.on("SIGINT", stop)
+process.on("SIGTERM", stop)
+
+fiber.addObserver((exit) => {
+  process.exitCode = exitCodeOf(exit)
+  process.off("SIGINT", stop)
+  process.off("SIGTERM", stop)
+  process.exit()
+})

@@ -1,0 +1,27 @@
+/**
+ * How far this node is: what `/health/ready` and `/api/v1/status` answer.
+ */
+import type { AuthenticationMode, ListenerAddress, Phase } from "@effectmq/schemas/admin/Status"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Clock from "effect/Clock"
+
+export interface NodeStateService {
+  readonly startedAtMs: number
+  phase: Phase
+  /** From the start of the process until it served; 0 before. */
+  startMs: number
+  authentication: AuthenticationMode
+  readonly listeners: Array<ListenerAddress>
+}
+
+export class NodeState extends Context.Tag("@effectmq/server/NodeState")<NodeState, NodeStateService>() {}
+
+export const layer: Layer.Layer<NodeState> = Layer.effect(
+  NodeState,
+  Effect.map(
+    Clock.currentTimeMillis,
+    (startedAtMs): NodeStateService => ({ startedAtMs, phase: "starting", startMs: 0, authentication: "open", listeners: [] })
+  )
+)

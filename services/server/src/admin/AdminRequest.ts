@@ -1,0 +1,92 @@
+/**
+ * What the resources of the admin API share: reading path, query and body, and answering JSON. Every refusal is an `AdminError`.
+ */
+import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
+import { defaultTenant } from "@effectmq/schemas/Ids"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+export class AdminError extends Data.TaggedError("AdminError")<{
+  readonly status: number
+  /** A stable name for programs. */
+  readonly error: string
+  readonly message: string
+}> {}
+
+export const badRequest = (message: string) => new AdminError({ status: 400, error: "BadRequest", message })
+export const notFound = (message: string) => new AdminError({ status: 404, error: "NotFound", message })
+
+const statusByTag: Readonly<Record<MetadataError["_tag"], number>> = {
+  InvalidField: 400,
+  InvalidTopic: 400,
+  ClusterExists: 409,
+  TenantExists: 409,
+  TenantInUse: 409,
+  TopicExists: 409,
+  CommandIdReused: 409,
+  UnknownTenant: 404,
+  UnknownTopic: 404,
+  UnknownUser: 404,
+  UnknownAcl: 404,
+  UnknownBan: 404,
+  UnknownConfig: 404,
+  LimitReached: 507,
+  MetadataUnavailable: 503
+}
+
+/** A refusal of the metadata as one of the admin API. */
+export const ofMetadata = (error: MetadataError): AdminError =>
+  new AdminError({ status: statusByTag[error._tag], error: error._tag, message: error.message })
+
+const parseErrorToString = (error: ParseResult.ParseError): string =>
+  ParseResult.ArrayFormatter.formatErrorSync(error)
+    .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
+    .join("; ")
+
+/** The JSON body; refused where it has a field too many. An absent body is an empty object. */
+export const body = <A, I>(schema: Schema.Schema<A, I>): Effect.Effect<A, AdminError, HttpServerRequest.HttpServerRequest> =>
+  Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const text = yield* Effect.mapError(
+      request.text,
+      () => new AdminError({ status: 413, error: "BodyTooLarge", message: "the body could not be read or is too large" })
+    )
+    const content = yield* Effect.try({
+      try: (): unknown => (text.trim() === "" ? {} : JSON.parse(text)),
+      catch: () => badRequest("the body is no JSON")
+    })
+    return yield* Effect.mapError(Schema.decodeUnknown(schema, { onExcessProperty: "error", errors: "all" })(content), (error) =>
+      badRequest(parseErrorToString(error))
+    )
+  })
+
+/** The query's parameters; refused where there is one too many. */
+export const query = <A, I extends Readonly<Record<string, string | undefined>>>(fields: Schema.Schema<A, I>) =>
+  Effect.mapError(HttpServerRequest.schemaSearchParams(fields, { onExcessProperty: "error", errors: "all" }), (error) =>
+    badRequest(parseErrorToString(error))
+  )
+
+/** Parameter of lists: how many at most. */
+export const limit = (fallback: number, max: number) =>
+  Schema.optionalWith(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, max)), { default: () => fallback })
+
+/** Parameter of everything that lives in a tenant. */
+export const tenantField = Schema.optionalWith(Schema.String, { default: () => defaultTenant as string })
+
+export const tenant = Effect.map(query(Schema.Struct({ tenant: tenantField })), (parameters) => parameters.tenant)
+
+/** A part of the path, decoded. */
+export const pathPart = (name: string): Effect.Effect<string, never, HttpRouter.RouteContext> =>
+  Effect.map(HttpRouter.params, (params) => params[name] ?? "")
+
+export const ok = (value: unknown) => HttpServerResponse.unsafeJson(value)
+export const created = (value: unknown) => HttpServerResponse.unsafeJson(value, { status: 201 })
+export const done = HttpServerResponse.empty({ status: 204 })
+
+export const errorResponse = (error: AdminError) =>
+  HttpServerResponse.unsafeJson({ error: error.error, message: error.message }, { status: error.status })

@@ -1,0 +1,131 @@
+/**
+ * The admin HTTP server. It is the first thing that runs and the last that stops: health and metrics answer while the node
+ * recovers and while it drains. `/api` answers once the parts behind it are there and `mount` was called.
+ */
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import type { MetricsExporter } from "@effectmq/metrics/MetricsExporter"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type { RouteNotFound } from "@effect/platform/HttpServerError"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { Scope } from "effect/Scope"
+import type { NodeState } from "../NodeState.js"
+import { guard } from "./AdminGuard.js"
+import { AdminError, errorResponse } from "./AdminRequest.js"
+import * as Health from "./Health.js"
+import * as Scrape from "./Scrape.js"
+
+export interface AdminServerOptions {
+  readonly host: string
+  readonly port: number
+  readonly token: string | undefined
+  /** Whether `/metrics` is served. */
+  readonly metrics: boolean
+}
+
+export class AdminListenError extends Data.TaggedError("AdminListenError")<{ readonly message: string }> {}
+
+/** What answers below `/api/v1`. */
+export type ApiApp = HttpApp.Default<AdminError | RouteNotFound>
+
+export interface AdminServerService {
+  readonly host: string
+  /** The port that was bound, also where 0 was asked for. */
+  readonly port: number
+  /** Answers `/api/v1` until the scope ends. */
+  mount(app: ApiApp): Effect.Effect<void, never, Scope>
+}
+
+export class AdminServer extends Context.Tag("@effectmq/server/AdminServer")<AdminServer, AdminServerService>() {}
+
+const apiPrefix = "/api/v1/"
+const bodyBytesMax = 1024 * 1024
+const connectionsMax = 512
+/** How long requests that run may take once the server stops. */
+const closeTimeoutMs = 2000
+
+const notServing = new AdminError({ status: 503, error: "NotServing", message: "the node does not serve yet, or no more" })
+
+/** Every failure as JSON; a defect is logged and told as no more than that. */
+const withErrors = <R>(app: HttpApp.Default<AdminError | RouteNotFound, R>) =>
+  app.pipe(
+    Effect.catchTags({
+      AdminError: (error) => Effect.succeed(errorResponse(error)),
+      RouteNotFound: ({ request }) =>
+        Effect.succeed(
+          errorResponse(
+            new AdminError({ status: 404, error: "NotFound", message: `there is no ${request.method} ${request.url}` })
+          )
+        )
+    }),
+    Effect.catchAllDefect((defect) =>
+      Effect.as(
+        Effect.logError("a request to the admin API failed", defect),
+        errorResponse(
+          new AdminError({ status: 500, error: "Internal", message: "the request failed: see the log of the broker" })
+        )
+      )
+    )
+  )
+
+const bound = (options: AdminServerOptions) =>
+  Effect.acquireRelease(
+    Effect.async<ReturnType<typeof createServer>, AdminListenError>((resume) => {
+      const server = createServer()
+      server.maxConnections = connectionsMax
+      server.once("error", (error) =>
+        resume(
+          Effect.fail(
+            new AdminListenError({ message: `the admin API cannot listen on ${options.host}:${options.port}: ${error.message}` })
+          )
+        )
+      )
+      server.listen(options.port, options.host, () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.async<void>((resume) => {
+        server.close(() => resume(Effect.void))
+      }).pipe(Effect.timeoutOption(closeTimeoutMs), Effect.zipRight(Effect.sync(() => server.closeAllConnections())))
+  )
+
+const make = (options: AdminServerOptions) =>
+  Effect.gen(function* () {
+    const server = yield* bound(options)
+    let api: ApiApp | undefined
+    const open = options.metrics ? HttpRouter.concat(Health.router, Scrape.router) : Health.router
+    const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+      request.url.startsWith(apiPrefix) ? Effect.zipRight(guard(options.token), api ?? Effect.fail(notServing)) : open
+    )
+    const limited = HttpIncomingMessage.withMaxBodySize(withErrors(app), Option.some(FileSystem.Size(bodyBytesMax)))
+    const handler = yield* NodeHttpServer.makeHandler(HttpMiddleware.withLoggerDisabled(limited))
+    server.on("request", handler)
+    const address = server.address() as AddressInfo
+    const service: AdminServerService = {
+      host: address.address,
+      port: address.port,
+      mount: (mounted) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            api = mounted
+          }),
+          () =>
+            Effect.sync(() => {
+              api = undefined
+            })
+        )
+    }
+    return service
+  })
+
+export const layer = (options: AdminServerOptions): Layer.Layer<AdminServer, AdminListenError, NodeState | MetricsExporter> =>
+  Layer.scoped(AdminServer, make(options))

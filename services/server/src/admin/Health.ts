@@ -1,0 +1,17 @@
+/**
+ * `/health/live` says that the process runs, `/health/ready` that it serves clients.
+ */
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Effect from "effect/Effect"
+import { NodeState } from "../NodeState.js"
+
+export const router = HttpRouter.empty.pipe(
+  HttpRouter.get("/health/live", Effect.succeed(HttpServerResponse.unsafeJson({ status: "live" }))),
+  HttpRouter.get(
+    "/health/ready",
+    Effect.map(NodeState, ({ phase }) =>
+      HttpServerResponse.unsafeJson({ status: phase }, { status: phase === "serving" ? 200 : 503 })
+    )
+  )
+)
