@@ -1,41 +1,34 @@
 /**
  * Splits what a client sends into packets, under any chunking, and hands each to a `PacketHandler`.
+ *
+ *     first byte     type (high four bits) and flags (low four bits)
+ *     length         variable byte integer: the size of what follows
+ *     body
+ *
+ * A packet that lies in one chunk is parsed where it is, without a copy. One that is cut is gathered in a buffer of its own,
+ * which grows with what has come, not with what the length promises. PUBLISH and its acknowledgements take a short way
+ * without objects; everything else becomes a `ControlPacket`.
+ *
+ * CONNECT comes first and once [MQTT-3.1.0-1, -2]; packets that only a server sends are refused.
  */
-import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
-import type { MalformedPacket } from "./MalformedPacket.js"
+import { readAcknowledgedId, readAcknowledgedReason } from "./Acknowledgement.js"
+import { decodeAuth } from "./Auth.js"
+import { BodyReader } from "./BodyReader.js"
+import { decodeConnect, readProtocol } from "./Connect.js"
+import { decodeDisconnect } from "./Disconnect.js"
+import { MalformedPacket } from "./MalformedPacket.js"
 import type { ControlPacket, ProtocolVersion } from "./Packets.js"
+import { ParsedPublish } from "./ParsedPublish.js"
+import { decodeSubscribe } from "./Subscribe.js"
+import { TopicCache } from "./TopicName.js"
+import { decodeUnsubscribe } from "./Unsubscribe.js"
+
+export type { ParsedPublish } from "./ParsedPublish.js"
 
 /**
- * A PUBLISH as parsed. One object per parser, overwritten by the next PUBLISH: take what you need out of it before you
- * return. `buffer` itself and `properties` may be kept: they are not reused.
+ * Called inside `push` and `resume`, in the order of the packets. May call `stop` or `close` of the parser. A
+ * `MalformedPacket` that it throws is treated as if the parser had found it.
  */
-export interface ParsedPublish {
-  /** The received chunk, or a buffer of its own where the packet came in pieces. */
-  readonly buffer: Buffer
-  /** The whole packet: from its first byte, and behind its last. */
-  readonly frameStart: number
-  readonly frameEnd: number
-  /** The bytes of the topic name, without their length. */
-  readonly topicStart: number
-  readonly topicEnd: number
-  readonly payloadStart: number
-  readonly payloadEnd: number
-  readonly qos: QoS
-  readonly dup: boolean
-  readonly retain: boolean
-  /** 0 for QoS 0. */
-  readonly packetId: number
-  /** "" only where `topicAlias` stands for it. */
-  readonly topic: string
-  /** 0: none. That it is no more than the maximum the broker announced is for the caller to see. */
-  readonly topicAlias: number
-  readonly messageExpirySeconds: number | undefined
-  /** True where the packet has any property (alias and expiry included): such a frame cannot be sent on byte for byte. */
-  readonly hasProperties: boolean
-  readonly properties: MessageProperties | undefined
-}
-
-/** Called inside `push` and `resume`, in the order of the packets. May call `stop` or `close` of the parser. */
 export interface PacketHandler {
   onPublish(publish: ParsedPublish): void
   onPuback(packetId: number, reasonCode: number): void
@@ -49,25 +42,278 @@ export interface PacketHandler {
   onMalformed(error: MalformedPacket): void
 }
 
-export declare class PacketParser {
-  constructor(handler: PacketHandler, packetSizeMax: number)
+/** Shared by all parsers of the process: topics recur across clients. */
+const sharedTopics = new TopicCache(16_384)
+
+/** The buffer of a packet that came in pieces is not made larger at once than this. */
+const partialSizeFirst = 65_536
+
+const nothing = Buffer.alloc(0)
+
+export class PacketParser {
   /**
    * 0 until a CONNECT names it. Set as soon as the protocol level is read, so also when the CONNECT is refused: it is then
    * the version in whose form to answer; 0: no answer.
    */
-  readonly version: ProtocolVersion | 0
-  /** Bytes; a larger packet is refused with 0x95 as soon as its length is known. May be changed at any time. */
-  packetSizeMax: number
-  readonly stopped: boolean
-  readonly closed: boolean
+  version: ProtocolVersion | 0 = 0
+  stopped = false
+  closed = false
+
+  private readonly publish: ParsedPublish
+  /** A packet that came in pieces so far: its bytes, how many there are, and its size (0: not known yet). */
+  private partial: Buffer = nothing
+  private partialLength = 0
+  private partialSize = 0
+  /** What came while the parser was stopped. */
+  private held: Array<Buffer> = []
+  private running = false
+
+  /** @param packetSizeMax bytes; a larger packet is refused with 0x95 as soon as its length is known. May be changed. */
+  constructor(
+    private readonly handler: PacketHandler,
+    public packetSizeMax: number,
+    topics: TopicCache = sharedTopics
+  ) {
+    this.publish = new ParsedPublish(topics)
+  }
+
   /** Bytes received and not yet handed over: an incomplete packet, and what `stop` holds back. */
-  readonly heldBytes: number
+  get heldBytes(): number {
+    let bytes = this.partialLength
+    for (const chunk of this.held) bytes += chunk.length
+    return bytes
+  }
+
   /** Takes a chunk; the parser and its handler own it from now on. */
-  push(chunk: Buffer): void
+  push(chunk: Buffer): void {
+    if (this.closed) return
+    if (this.stopped || this.running) this.held.push(chunk)
+    else this.run(chunk)
+  }
+
   /** Hands nothing over until `resume`: also in the middle of a chunk, when called by the handler. */
-  stop(): void
+  stop(): void {
+    this.stopped = true
+  }
+
   /** Goes on with what was held back. */
-  resume(): void
+  resume(): void {
+    if (!this.stopped) return
+    this.stopped = false
+    if (this.running || this.closed) return
+    const chunk = this.held.shift()
+    if (chunk !== undefined) this.run(chunk)
+  }
+
   /** Drops everything; later chunks are ignored. */
-  close(): void
+  close(): void {
+    this.closed = true
+    this.partial = nothing
+    this.partialLength = 0
+    this.partialSize = 0
+    this.held = []
+  }
+
+  private run(first: Buffer): void {
+    this.running = true
+    try {
+      let chunk: Buffer | undefined = first
+      while (chunk !== undefined) {
+        let start = 0
+        if (this.partialLength > 0) start = this.fillPartial(chunk)
+        const rest = this.consume(chunk, start)
+        if (this.closed) return
+        if (this.stopped) {
+          if (rest < chunk.length) this.held.unshift(rest === 0 ? chunk : chunk.subarray(rest))
+          return
+        }
+        chunk = this.held.shift()
+      }
+    } catch (error) {
+      if (!(error instanceof MalformedPacket)) throw error
+      const wasClosed = this.closed
+      this.close()
+      if (!wasClosed) this.handler.onMalformed(error)
+    } finally {
+      this.running = false
+    }
+  }
+
+  /** Hands over the packets in `chunk` from `start` on; gives the position of the first byte that is left for later. */
+  private consume(chunk: Buffer, start: number): number {
+    const end = chunk.length
+    let position = start
+    while (position < end && !this.stopped && !this.closed) {
+      let body = position + 2
+      if (body > end) break
+      let size = chunk[position + 1] as number
+      if (size > 127) {
+        size &= 127
+        let shift = 7
+        let byte = 0x80
+        while (byte > 127 && body < end) {
+          if (shift === 28) throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
+          byte = chunk[body++] as number
+          size |= (byte & 127) << shift
+          shift += 7
+        }
+        if (byte > 127) {
+          if (shift === 28) throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
+          break
+        }
+        if (byte === 0 && this.version === 5) throw new MalformedPacket(0x81, "overlong remaining length", "MQTT-1.5.5-1")
+      }
+      const next = body + size
+      if (next - position > this.packetSizeMax) this.refuseSize(chunk[position] as number, next - position)
+      if (next > end) break
+      this.dispatch(chunk, position, body, next)
+      position = next
+    }
+    if (this.stopped || this.closed || position >= end) return position
+    this.keepPartial(chunk, position)
+    return end
+  }
+
+  private refuseSize(first: number, size: number): void {
+    checkFirstByte(first, this.version)
+    throw new MalformedPacket(0x95, `a packet of ${size} bytes; ${this.packetSizeMax} are allowed`, "MQTT-3.2.2-15")
+  }
+
+  /** Copies the incomplete packet at the end of a chunk. */
+  private keepPartial(chunk: Buffer, position: number): void {
+    checkFirstByte(chunk[position] as number, this.version)
+    const length = chunk.length - position
+    this.partialSize = packetSizeAt(chunk, position)
+    // Where the size is not known, five bytes will tell it.
+    const size = this.partialSize === 0 ? 5 : this.partialSize
+    this.partial = Buffer.allocUnsafe(Math.min(size, Math.max(partialSizeFirst, 2 * length)))
+    chunk.copy(this.partial, 0, position)
+    this.partialLength = length
+  }
+
+  /** Adds from the chunk's beginning what the incomplete packet lacks; hands it over when it is whole. Gives what it took. */
+  private fillPartial(chunk: Buffer): number {
+    let taken = 0
+    while (this.partialSize === 0) {
+      // The length is not complete: at most three more bytes, one by one.
+      if (taken === chunk.length) return taken
+      this.partial[this.partialLength++] = chunk[taken++] as number
+      const first = this.partial.subarray(0, this.partialLength)
+      this.partialSize = packetSizeAt(first, 0)
+      if (this.partialSize > this.packetSizeMax) this.refuseSize(first[0] as number, this.partialSize)
+      if (this.partialSize === 0 && this.partialLength === 5) {
+        throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
+      }
+    }
+    const size = this.partialSize
+    const wanted = Math.min(size - this.partialLength, chunk.length - taken)
+    const length = this.partialLength + wanted
+    if (length > this.partial.length) {
+      const grown = Buffer.allocUnsafe(Math.min(size, Math.max(partialSizeFirst, 2 * length)))
+      this.partial.copy(grown, 0, 0, this.partialLength)
+      this.partial = grown
+    }
+    chunk.copy(this.partial, this.partialLength, taken, taken + wanted)
+    this.partialLength = length
+    taken += wanted
+    if (length === size) {
+      const whole = this.partial
+      this.partial = nothing
+      this.partialLength = 0
+      this.partialSize = 0
+      this.consume(whole.length === size ? whole : whole.subarray(0, size), 0)
+    }
+    return taken
+  }
+
+  private dispatch(chunk: Buffer, start: number, body: number, end: number): void {
+    const first = chunk[start] as number
+    const { version, handler } = this
+    if (version === 0) {
+      checkFirstByte(first, 0)
+      this.connect(chunk, body, end, body - start)
+      return
+    }
+    const type = first >> 4
+    if (type === 3) {
+      this.publish.decode(chunk, start, body, end, version)
+      handler.onPublish(this.publish)
+      return
+    }
+    checkFirstByte(first, version)
+    switch (type) {
+      case 4:
+        handler.onPuback(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "puback"))
+        return
+      case 5:
+        handler.onPubrec(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubrec"))
+        return
+      case 6:
+        handler.onPubrel(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubrel"))
+        return
+      case 7:
+        handler.onPubcomp(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubcomp"))
+        return
+      case 8:
+        handler.onPacket(decodeSubscribe(new BodyReader(chunk, body, end), version))
+        return
+      case 10:
+        handler.onPacket(decodeUnsubscribe(new BodyReader(chunk, body, end), version))
+        return
+      case 12:
+        if (end !== body) throw new MalformedPacket(0x81, "PINGREQ with a body")
+        handler.onPingreq()
+        return
+      case 14:
+        handler.onPacket(decodeDisconnect(new BodyReader(chunk, body, end), version))
+        return
+      default:
+        handler.onPacket(decodeAuth(new BodyReader(chunk, body, end)))
+    }
+  }
+
+  private connect(chunk: Buffer, body: number, end: number, headerSize: number): void {
+    const reader = new BodyReader(chunk, body, end)
+    const { version, supported } = readProtocol(reader)
+    this.version = version
+    if (!supported) throw new MalformedPacket(0x84, "a protocol level that is not known", "MQTT-3.1.2-2")
+    if (version === 5 && headerSize > 2 && chunk[body - 1] === 0) {
+      throw new MalformedPacket(0x81, "overlong remaining length", "MQTT-1.5.5-1")
+    }
+    this.handler.onPacket(decodeConnect(reader, version))
+  }
+}
+
+/** The size of the packet at `position`, or 0 where its length is not complete. */
+const packetSizeAt = (chunk: Buffer, position: number): number => {
+  let size = 0
+  for (let i = 1; i <= 4 && position + i < chunk.length; i++) {
+    const byte = chunk[position + i] as number
+    size |= (byte & 127) << (7 * (i - 1))
+    if (byte < 128) return 1 + i + size
+  }
+  return 0
+}
+
+/** By packet type; -1: not from a client, or (PUBLISH) judged elsewhere. */
+const requiredFlags = [-1, 0, -1, -1, 0, 0, 2, 0, 2, -1, 2, -1, 0, -1, 0, 0]
+
+/** Refuses what a client may not send now, and wrong flags [MQTT-2.2.2-1, -2 of 3.1.1; MQTT-2.1.3-1 of 5.0]. */
+const checkFirstByte = (first: number, version: ProtocolVersion | 0): void => {
+  const type = first >> 4
+  if (version === 0) {
+    if (type !== 1) throw new MalformedPacket(0x82, "the first packet is not CONNECT", "MQTT-3.1.0-1")
+  } else if (type === 1) {
+    throw new MalformedPacket(0x82, "a second CONNECT", "MQTT-3.1.0-2")
+  }
+  if (type === 3) return
+  const required = requiredFlags[type] as number
+  if (required === -1) throw new MalformedPacket(type === 0 ? 0x81 : 0x82, `packet type ${type} from a client`)
+  if (type === 15 && version < 5) throw new MalformedPacket(0x82, "AUTH before MQTT 5")
+  let flags = first & 15
+  // In 3.1 a repeated PUBREL, SUBSCRIBE or UNSUBSCRIBE has DUP set.
+  if (version === 3 && required === 2) flags &= 7
+  if (flags !== required) {
+    throw new MalformedPacket(0x81, `flags ${flags} of packet type ${type}`, version === 5 ? "MQTT-2.1.3-1" : "MQTT-2.2.2-2")
+  }
 }

@@ -1,0 +1,272 @@
+/**
+ * Writes PUBLISH to subscribers [MQTT5 3.3, MQTT3 3.3].
+ *
+ * What most subscribers of a message get differs in the first byte and the packet id alone. So a message remembers its encoded
+ * forms (`PublishFrames`, kept in `Message.cache`): the first subscriber of a kind has it encoded, the others have it copied
+ * and two places patched. A message that came in from an MQTT client brings its own frame along (`framesOf`), where it has
+ * no properties: then it is never encoded at all. What only one subscriber has (`PublishExtras`) is encoded for it alone.
+ */
+import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
+import type { Output, ProtocolVersion } from "./Packets.js"
+import type { ParsedPublish } from "./ParsedPublish.js"
+import { PropertyId as id } from "./Properties.js"
+import { PropertyWriter, variableByteIntegerSize, writeVariableByteInteger } from "./PropertyWriter.js"
+
+/** What is sent. A `Message` is one. */
+export interface PublishContent {
+  readonly topic: string
+  readonly bytes: Buffer
+  readonly payloadStart: number
+  readonly payloadEnd: number
+  readonly properties: MessageProperties | undefined
+  /** The encoder's own, of the content's making or undefined at first. */
+  cache: unknown
+}
+
+/** What one subscriber of version 5 gets besides; ignored for others. May be reused and changed after the call. */
+export interface PublishExtras {
+  /** 0: none. */
+  topicAlias: number
+  /** True where the alias stands for the topic, which the client has learned before [MQTT-3.3.2-12]. */
+  topicOmitted: boolean
+  /** What is left of the message's life [MQTT-3.3.2-6]. */
+  messageExpirySeconds: number | undefined
+  /** Of all subscriptions that matched and have one [MQTT-3.3.4-3, -4]. */
+  subscriptionIdentifiers: ReadonlyArray<number> | undefined
+}
+
+/** Larger frames are encoded each time: there the copy of the payload is what costs. */
+const frameSizeMax = 2048
+
+/** By version (before 5, 5) and whether a packet id is in it; `carried`: only the properties that travel with the message. */
+type Kind = 0 | 1 | 2 | 3 | typeof carried
+const carried = 4
+
+const kindOf = (version: ProtocolVersion, qos: number): Kind => (version === 5 ? (qos === 0 ? 2 : 3) : qos === 0 ? 0 : 1)
+
+/** An encoded form of a message, and the next one. */
+export class PublishFrames {
+  constructor(
+    readonly kind: Kind,
+    /** undefined: encoded once so far; a second time makes a frame. */
+    public buffer: Buffer | undefined,
+    public start: number,
+    public end: number,
+    /** The packet id's offset in the frame; 0: there is none. */
+    public packetIdAt: number,
+    readonly next: PublishFrames | undefined
+  ) {}
+}
+
+const find = (content: PublishContent, kind: Kind): PublishFrames | undefined => {
+  let frame = content.cache as PublishFrames | undefined
+  while (frame !== undefined && frame.kind !== kind) frame = frame.next
+  return frame
+}
+
+/** Puts a form without bytes in front. */
+const add = (content: PublishContent, kind: Kind): PublishFrames => {
+  const frame = new PublishFrames(kind, undefined, 0, 0, 0, content.cache as PublishFrames | undefined)
+  content.cache = frame
+  return frame
+}
+
+/**
+ * The frame that a message came in, for `Message.cache`. Undefined where it cannot be sent on as it is (properties, aliases), or
+ * is so large that keeping it is not worth it. Not to be used where the broker changes topic or payload on the way.
+ */
+export const framesOf = (publish: ParsedPublish, version: ProtocolVersion): PublishFrames | undefined => {
+  const { buffer, frameStart, frameEnd, qos } = publish
+  if (publish.hasProperties || frameEnd - frameStart > frameSizeMax) return undefined
+  const packetIdAt = qos === 0 ? 0 : publish.topicEnd - frameStart
+  return new PublishFrames(kindOf(version, qos), buffer, frameStart, frameEnd, packetIdAt, undefined)
+}
+
+/**
+ * Writes one PUBLISH. `dup` is for a repeated QoS 1 or 2 delivery; `packetId` is ignored for QoS 0. False, with nothing written,
+ * where the packet is larger than the client's Maximum Packet Size: it is then dropped as if delivered [MQTT-3.1.2-25].
+ */
+export const encodePublish = (
+  out: Output,
+  version: ProtocolVersion,
+  content: PublishContent,
+  qos: QoS,
+  retain: boolean,
+  dup: boolean,
+  packetId: number,
+  extras: PublishExtras | undefined,
+  packetSizeMax: number
+): boolean => {
+  // DUP is 0 for QoS 0 [MQTT-3.3.1-2].
+  const first = 0x30 | (dup && qos > 0 ? 8 : 0) | (qos << 1) | (retain ? 1 : 0)
+  if (extras !== undefined && version === 5) {
+    return encodeWhole(out, first, version, content, packetId, extras, packetSizeMax) > 0
+  }
+  const kind = kindOf(version, qos)
+  const frame = find(content, kind)
+  if (frame?.buffer !== undefined) return copyFrame(out, first, frame, frame.buffer, packetId, packetSizeMax)
+  const size = encodeWhole(out, first, version, content, packetId, undefined, packetSizeMax)
+  if (size === 0) return false
+  if (frame === undefined) add(content, kind)
+  else if (size <= frameSizeMax) {
+    // What was written ends at `out.length`, wherever `reserve` has put it.
+    frame.buffer = Buffer.from(out.buffer.subarray(out.length - size, out.length))
+    frame.end = size
+    frame.packetIdAt = qos === 0 ? 0 : packetIdOffset(frame.buffer)
+  }
+  return true
+}
+
+/** Where the packet id is in a whole frame: behind the topic. */
+const packetIdOffset = (frame: Buffer): number => {
+  let at = 1
+  while ((frame[at++] as number) > 127);
+  return at + 2 + frame.readUInt16BE(at)
+}
+
+const copyFrame = (
+  out: Output,
+  first: number,
+  frame: PublishFrames,
+  source: Buffer,
+  packetId: number,
+  packetSizeMax: number
+): boolean => {
+  const { start, end, packetIdAt } = frame
+  const size = end - start
+  if (size > packetSizeMax) return false
+  out.reserve(size)
+  const at = out.length
+  const buffer = out.buffer
+  writeBytes(buffer, at, source, start, end)
+  buffer[at] = first
+  if (packetIdAt !== 0) {
+    buffer[at + packetIdAt] = packetId >> 8
+    buffer[at + packetIdAt + 1] = packetId
+  }
+  out.length = at + size
+  return true
+}
+
+/** Gives the packet's size; 0 where it is too large, and nothing written. */
+const encodeWhole = (
+  out: Output,
+  first: number,
+  version: ProtocolVersion,
+  content: PublishContent,
+  packetId: number,
+  extras: PublishExtras | undefined,
+  packetSizeMax: number
+): number => {
+  const { bytes, payloadStart, payloadEnd } = content
+  const idSize = (first & 6) === 0 ? 0 : 2
+  const topic = extras?.topicOmitted === true ? "" : content.topic
+  const topicSize = byteLength(topic)
+  let body = 2 + topicSize + idSize + payloadEnd - payloadStart
+  let properties: Buffer = none
+  let propertiesSize = 0
+  if (version === 5) {
+    if (content.properties !== undefined) properties = carriedProperties(content, content.properties)
+    propertiesSize = properties.length + (extras === undefined ? 0 : extrasSize(extras))
+    body += variableByteIntegerSize(propertiesSize) + propertiesSize
+  }
+  const size = 1 + variableByteIntegerSize(body) + body
+  if (size > packetSizeMax) return 0
+  out.reserve(size)
+  const buffer = out.buffer
+  let at = out.length
+  buffer[at] = first
+  at = writeVariableByteInteger(buffer, at + 1, body)
+  buffer[at] = topicSize >> 8
+  buffer[at + 1] = topicSize
+  writeTopic(buffer, at + 2, topic, topicSize)
+  at += 2 + topicSize
+  if (idSize > 0) {
+    buffer[at] = packetId >> 8
+    buffer[at + 1] = packetId
+    at += 2
+  }
+  if (version === 5) {
+    at = writeVariableByteInteger(buffer, at, propertiesSize)
+    if (extras !== undefined) at = writeExtras(buffer, at, extras)
+    if (properties.length > 0) at += properties.copy(buffer, at)
+  }
+  writeBytes(buffer, at, bytes, payloadStart, payloadEnd)
+  out.length += size
+  return size
+}
+
+const none = Buffer.alloc(0)
+
+/** Encoded once per message. */
+const carriedProperties = (content: PublishContent, properties: MessageProperties): Buffer => {
+  const known = find(content, carried)?.buffer
+  if (known !== undefined) return known
+  const writer = new PropertyWriter()
+  writer.byte(id.payloadFormatIndicator, properties.payloadFormat)
+  writer.string(id.contentType, properties.contentType)
+  writer.string(id.responseTopic, properties.responseTopic)
+  writer.binary(id.correlationData, properties.correlationData)
+  for (const [name, value] of properties.userProperties ?? []) writer.pair(id.userProperty, name, value)
+  const buffer = Buffer.allocUnsafe(writer.size)
+  writer.writeTo(buffer, 0)
+  add(content, carried).buffer = buffer
+  return buffer
+}
+
+const extrasSize = (extras: PublishExtras): number => {
+  let size = (extras.topicAlias === 0 ? 0 : 3) + (extras.messageExpirySeconds === undefined ? 0 : 5)
+  const { subscriptionIdentifiers } = extras
+  if (subscriptionIdentifiers !== undefined) {
+    for (const identifier of subscriptionIdentifiers) size += 1 + variableByteIntegerSize(identifier)
+  }
+  return size
+}
+
+const writeExtras = (buffer: Buffer, position: number, extras: PublishExtras): number => {
+  let at = position
+  if (extras.topicAlias !== 0) {
+    buffer[at] = id.topicAlias
+    buffer[at + 1] = extras.topicAlias >> 8
+    buffer[at + 2] = extras.topicAlias
+    at += 3
+  }
+  if (extras.messageExpirySeconds !== undefined) {
+    buffer[at] = id.messageExpiryInterval
+    at = buffer.writeUInt32BE(extras.messageExpirySeconds, at + 1)
+  }
+  if (extras.subscriptionIdentifiers !== undefined) {
+    for (const identifier of extras.subscriptionIdentifiers) {
+      buffer[at] = id.subscriptionIdentifier
+      at = writeVariableByteInteger(buffer, at + 1, identifier)
+    }
+  }
+  return at
+}
+
+/** Below these sizes a loop beats the call into the runtime. */
+const loopBytesMax = 32
+const loopCharactersMax = 20
+
+const writeBytes = (target: Buffer, at: number, source: Buffer, start: number, end: number): void => {
+  if (end - start > loopBytesMax) {
+    source.copy(target, at, start, end)
+    return
+  }
+  for (let from = start, to = at; from < end; from++, to++) target[to] = source[from] as number
+}
+
+/** The size of `text` in UTF-8. */
+const byteLength = (text: string): number => {
+  if (text.length > loopBytesMax) return Buffer.byteLength(text, "utf8")
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 127) return Buffer.byteLength(text, "utf8")
+  }
+  return text.length
+}
+
+const writeTopic = (buffer: Buffer, at: number, topic: string, size: number): void => {
+  if (size !== topic.length) buffer.write(topic, at, size, "utf8")
+  else if (size > loopCharactersMax) buffer.write(topic, at, size, "latin1")
+  else for (let i = 0; i < size; i++) buffer[at + i] = topic.charCodeAt(i)
+}
