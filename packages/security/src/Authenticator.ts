@@ -1,5 +1,6 @@
 /**
- * The port that says who a client is. Adapters: `layerUsers` (users in metadata), `layerAnonymous`.
+ * The port that says who a client is. Adapters: `UsersAuthenticator.layer` (users in metadata),
+ * `UsersAuthenticator.layerAnonymous`.
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -32,10 +33,9 @@ export class AuthenticationFailed extends Data.TaggedError("AuthenticationFailed
 /** One challenge-response conversation [MQTT5 4.12]; ends in a principal. */
 export interface AuthenticationExchange {
   /** The next message of the client; answers with data for the client, and with the principal when it is the last. */
-  step(data: Uint8Array): Effect.Effect<
-    { readonly data: Uint8Array | undefined; readonly principal: Principal | undefined },
-    AuthenticationFailed
-  >
+  step(
+    data: Uint8Array
+  ): Effect.Effect<{ readonly data: Uint8Array | undefined; readonly principal: Principal | undefined }, AuthenticationFailed>
 }
 
 export interface AuthenticatorService {

@@ -1,6 +1,6 @@
 /**
  * The port that says what a client may do. Synchronous, because it stands on the hot path: an adapter answers from memory.
- * Adapters: `layerAcl` (rules in metadata), `layerAllowAll`.
+ * Adapters: `AclAuthorizer.layer` (rules in metadata), `AclAuthorizer.layerAllowAll`.
  */
 import * as Context from "effect/Context"
 import type { Principal } from "./Authenticator.js"
