@@ -149,21 +149,27 @@ export class LogFeed<M> {
       return
     }
     this.reading = true
-    this.log.read(source, from, readBytesMax, (topic) => this.reader.wantsTopic(topic), (entries, nextOffset, lostCount) => {
-      this.reading = false
-      if (!this.attached) return
-      if (lostCount > 0) this.reader.lost(lostCount)
-      for (const entry of entries) {
-        if (entry.offset < from) continue
-        const match = this.reader.matchLogged(entry)
-        if (match === undefined) continue
-        if (this.skip > 0) this.skip--
-        else this.queue.push({ entry, match })
+    this.log.read(
+      source,
+      from,
+      readBytesMax,
+      (topic) => this.reader.wantsTopic(topic),
+      (entries, nextOffset, lostCount) => {
+        this.reading = false
+        if (!this.attached) return
+        if (lostCount > 0) this.reader.lost(lostCount)
+        for (const entry of entries) {
+          if (entry.offset < from) continue
+          const match = this.reader.matchLogged(entry)
+          if (match === undefined) continue
+          if (this.skip > 0) this.skip--
+          else this.queue.push({ entry, match })
+        }
+        // Entries committed and not yet dispatched will be offered: reading stops short of them.
+        this.positions[source] = Math.max(from, nextOffset)
+        if ((this.positions[source] as number) >= this.log.dispatched(source)) this.live[source] = true
+        this.pump()
       }
-      // Entries committed and not yet dispatched will be offered: reading stops short of them.
-      this.positions[source] = Math.max(from, nextOffset)
-      if ((this.positions[source] as number) >= this.log.dispatched(source)) this.live[source] = true
-      this.pump()
-    })
+    )
   }
 }

@@ -78,32 +78,30 @@ export class MessageLog {
   read(source: number, from: number, bytesMax: number, wants: (topic: string) => boolean, callback: ReadCallback): void {
     const shard = this.shards[source] as Shard
     const start = Math.max(from, shard.startOffset())
-    const attempt: Effect.Effect<void> = shard
-      .read(start, { bytesMax, keyFilter: (key) => wants(keyToTopic(key)) })
-      .pipe(
-        Effect.flatMap((result) =>
-          Effect.sync(() => {
-            const entries: Array<LogEntry> = []
-            for (const batch of result.batches) {
-              readMessages(batch, wants, (message, offset) => {
-                if (offset >= start) entries.push({ message, source, offset })
-              })
-            }
-            callback(entries, result.nextOffset, start - from)
-          })
-        ),
-        Effect.catchTag("OffsetOutOfRange", () => Effect.sync(() => callback([], shard.startOffset(), 0))),
-        Effect.catchAll((error) =>
-          Effect.logError("a subscriber's backlog cannot be read; trying again").pipe(
-            Effect.annotateLogs({ shard: shard.id.topic, source, from, reason: error.reason, error: error.message }),
-            Effect.andThen(
-              Effect.sync(() => {
-                this.time.after(retryMs, () => this.run(attempt))
-              })
-            )
+    const attempt: Effect.Effect<void> = shard.read(start, { bytesMax, keyFilter: (key) => wants(keyToTopic(key)) }).pipe(
+      Effect.flatMap((result) =>
+        Effect.sync(() => {
+          const entries: Array<LogEntry> = []
+          for (const batch of result.batches) {
+            readMessages(batch, wants, (message, offset) => {
+              if (offset >= start) entries.push({ message, source, offset })
+            })
+          }
+          callback(entries, result.nextOffset, start - from)
+        })
+      ),
+      Effect.catchTag("OffsetOutOfRange", () => Effect.sync(() => callback([], shard.startOffset(), 0))),
+      Effect.catchAll((error) =>
+        Effect.logError("a subscriber's backlog cannot be read; trying again").pipe(
+          Effect.annotateLogs({ shard: shard.id.topic, source, from, reason: error.reason, error: error.message }),
+          Effect.andThen(
+            Effect.sync(() => {
+              this.time.after(retryMs, () => this.run(attempt))
+            })
           )
         )
       )
+    )
     this.run(attempt)
   }
 
@@ -113,18 +111,22 @@ export class MessageLog {
       callback(undefined)
       return
     }
-    this.read(source, offset, 1, () => true, (entries) => {
-      callback(entries.find((entry) => entry.offset === offset)?.message)
-    })
+    this.read(
+      source,
+      offset,
+      1,
+      () => true,
+      (entries) => {
+        callback(entries.find((entry) => entry.offset === offset)?.message)
+      }
+    )
   }
 
   /** Every origin in the log at or behind the positions, in offset order per source. */
   originsSince(positions: ReadonlyArray<number>, visit: (found: FoundOrigin) => void): Effect.Effect<void, StorageError> {
-    return Effect.forEach(
-      this.shards,
-      (shard, source) => this.originsOf(shard, source, positions[source] ?? 0, visit),
-      { discard: true }
-    )
+    return Effect.forEach(this.shards, (shard, source) => this.originsOf(shard, source, positions[source] ?? 0, visit), {
+      discard: true
+    })
   }
 
   /** Appends what has gathered in this tick. */

@@ -49,8 +49,7 @@ export const appendRemoval = (builder: RecordBatchBuilder, key: string, timestam
 }
 
 /** A record's key as the topic it names. */
-export const keyToTopic = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("utf8")
+export const keyToTopic = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("utf8")
 
 /**
  * Reads the messages of one batch, in order; payloads are ranges of `batch`. `wants` passes over records by key before they

@@ -72,7 +72,8 @@ export class Messaging extends Context.Tag("@effectmq/messaging/Messaging")<Mess
 export const layer = (
   given: Partial<MessagingOptions> = {},
   time: Time = systemTime
-): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> => Layer.scoped(Messaging, make({ ...defaultMessagingOptions, ...given }, time))
+): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> =>
+  Layer.scoped(Messaging, make({ ...defaultMessagingOptions, ...given }, time))
 
 const make = (options: MessagingOptions, time: Time) =>
   Effect.gen(function* () {
@@ -89,12 +90,14 @@ const make = (options: MessagingOptions, time: Time) =>
         const engine = yield* engines.engine(options.engine)
         const shard = (topic: string, partition: number, shardOptions: Partial<ShardOptions>) =>
           engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact", ...shardOptions })
-        const logShards = yield* Effect.forEach(Array.from({ length: options.logShards }, (_, index) => index), (index) =>
-          shard("__mqtt", index, {
-            cleanup: "delete",
-            retentionMs: options.logRetentionMs,
-            retentionBytes: options.logRetentionBytes
-          })
+        const logShards = yield* Effect.forEach(
+          Array.from({ length: options.logShards }, (_, index) => index),
+          (index) =>
+            shard("__mqtt", index, {
+              cleanup: "delete",
+              retentionMs: options.logRetentionMs,
+              retentionBytes: options.logRetentionBytes
+            })
         )
         const routes = new RouteTable(options.logShards)
         const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
@@ -120,13 +123,15 @@ const make = (options: MessagingOptions, time: Time) =>
       }).pipe(Effect.catchTag("OffsetOutOfRange", (error) => Effect.die(trimmedWhileOpening(error))))
 
     const followStreams = (space: TenantSpace) =>
-      space.streams.follow(metadata.image()).pipe(
-        Effect.catchAll((error) =>
-          Effect.logError("a stream binding cannot be opened").pipe(
-            Effect.annotateLogs({ tenant: space.tenant, reason: error.reason, error: error.message })
+      space.streams
+        .follow(metadata.image())
+        .pipe(
+          Effect.catchAll((error) =>
+            Effect.logError("a stream binding cannot be opened").pipe(
+              Effect.annotateLogs({ tenant: space.tenant, reason: error.reason, error: error.message })
+            )
           )
         )
-      )
 
     const stopFollowing = metadata.onChange((delta) => {
       if (delta.before.topicsByName === delta.after.topicsByName) return
@@ -143,9 +148,7 @@ const make = (options: MessagingOptions, time: Time) =>
       })
     )
 
-    yield* Effect.suspend(() =>
-      Effect.forEach([...spacesByTenant.values()], (space) => space.maintain, { discard: true })
-    ).pipe(
+    yield* Effect.suspend(() => Effect.forEach([...spacesByTenant.values()], (space) => space.maintain, { discard: true })).pipe(
       Effect.catchAll((error) =>
         Effect.logError("the MQTT log cannot be trimmed").pipe(
           Effect.annotateLogs({ reason: error.reason, error: error.message })

@@ -6,7 +6,7 @@
  * - An empty payload removes [MQTT-3.3.1-6]; a bound refuses the new and keeps the old.
  */
 import * as Effect from "effect/Effect"
-import { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import { TopicIndex } from "./core/TopicIndex.js"

@@ -2,7 +2,7 @@
  * Stored topics that take in MQTT messages: a topic bound to `sensors/#` gets what is published there, by partition of the
  * MQTT topic (key: MQTT topic). Follows the metadata: a binding that is made, changed or removed takes effect at once.
  */
-import { ShardEngines } from "@effectmq/storage/ShardEngines"
+import type { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { Image } from "@effectmq/metadata/core/Image"
 import type { Topic } from "@effectmq/schemas/metadata/Topic"
@@ -74,7 +74,9 @@ export class Streams {
       const partitions: Array<ShardWriter<Append>> = []
       for (let partition = 0; partition < topic.partitions; partition++) {
         const shard = yield* engine.open({ tenant: topic.tenant, topic: topic.name, partition }, topic)
-        partitions.push(new ShardWriter<Append>(shard, this.time, encodeAppend, (appends, _baseOffset, error) => this.done(appends, error)))
+        partitions.push(
+          new ShardWriter<Append>(shard, this.time, encodeAppend, (appends, _baseOffset, error) => this.done(appends, error))
+        )
       }
       const binding = { topic: topic.name, filter: topic.mqttFilter as string }
       this.boundByTopic.set(topic.name, { topic, binding, partitions })

@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { StorageError } from "@effectmq/storage/StorageError"
-import { RouteTable, type Route } from "./core/RouteTable.js"
+import type { RouteTable, Route } from "./core/RouteTable.js"
 import { matchesFilter } from "./core/TopicFilter.js"
 import type { Delayed } from "./Delayed.js"
 import type { GroupStore } from "./GroupStore.js"
@@ -103,7 +103,10 @@ export class TenantSpace {
   }
 
   /** Adds or replaces a subscription; answers it as kept and whether it replaced one. */
-  subscribe(subscriber: Subscriber, request: SubscribeRequest): { readonly subscription: Subscription; readonly replaced: boolean } {
+  subscribe(
+    subscriber: Subscriber,
+    request: SubscribeRequest
+  ): { readonly subscription: Subscription; readonly replaced: boolean } {
     const subscription: Subscription = {
       filter: request.filter,
       qos: request.qos,

@@ -70,14 +70,18 @@ describe("RouteTable", () => {
 describe("DueQueue", () => {
   it("gives things out by the time they are due, and none too early", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 60 }), fc.integer({ min: 0, max: 50 }), (times, nowMs) => {
-        const queue = new DueQueue<number>()
-        for (const time of times) queue.push(time, time)
-        const given: Array<number> = []
-        for (let value = queue.pop(nowMs); value !== undefined; value = queue.pop(nowMs)) given.push(value)
-        expect(given).toEqual(times.filter((time) => time <= nowMs).sort((a, b) => a - b))
-        expect(queue.size).toBe(times.length - given.length)
-      })
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 60 }),
+        fc.integer({ min: 0, max: 50 }),
+        (times, nowMs) => {
+          const queue = new DueQueue<number>()
+          for (const time of times) queue.push(time, time)
+          const given: Array<number> = []
+          for (let value = queue.pop(nowMs); value !== undefined; value = queue.pop(nowMs)) given.push(value)
+          expect(given).toEqual(times.filter((time) => time <= nowMs).sort((a, b) => a - b))
+          expect(queue.size).toBe(times.length - given.length)
+        }
+      )
     )
   })
 })

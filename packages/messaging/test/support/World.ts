@@ -1,0 +1,192 @@
+/**
+ * A tenant's space over manual shards, and a subscriber that writes down what it gets.
+ */
+import { RouteTable } from "@effectmq/messaging/core/RouteTable"
+import { Delayed } from "@effectmq/messaging/Delayed"
+import { GroupStore } from "@effectmq/messaging/GroupStore"
+import type { LogFeed } from "@effectmq/messaging/LogFeed"
+import { Message, type QoS } from "@effectmq/messaging/Message"
+import { MessageLog } from "@effectmq/messaging/MessageLog"
+import type { Acknowledger } from "@effectmq/messaging/Publish"
+import { Retained } from "@effectmq/messaging/Retained"
+import type { SharedStrategy } from "@effectmq/messaging/SharedGroup"
+import { Streams } from "@effectmq/messaging/Streams"
+import type { LogEntry, Match, Subscriber } from "@effectmq/messaging/Subscriber"
+import { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { StorageError } from "@effectmq/storage/StorageError"
+import * as Effect from "effect/Effect"
+import { ManualShard } from "./ManualShard.js"
+import { ManualTime } from "./ManualTime.js"
+
+export interface Shards {
+  readonly log: ReadonlyArray<ManualShard>
+  readonly retained: ManualShard
+  readonly delayed: ManualShard
+  readonly groups: ManualShard
+}
+
+export const newShards = (sources = 2): Shards => ({
+  log: Array.from({ length: sources }, () => new ManualShard()),
+  retained: new ManualShard(),
+  delayed: new ManualShard(),
+  groups: new ManualShard()
+})
+
+const noEngines = { engine: () => Effect.fail(new StorageError({ reason: "closed", message: "no engine in this test" })) }
+
+export interface WorldOptions {
+  readonly feedQueueMax?: number
+  readonly offlineMax?: number
+  readonly strategy?: SharedStrategy
+  readonly shards?: Shards
+}
+
+export class World {
+  readonly time = new ManualTime()
+  readonly acknowledged: Array<number> = []
+  readonly failed: Array<number> = []
+  private sequence = 0
+  private readonly acknowledger: Acknowledger = {
+    acknowledged: (token, error) => void (error === undefined ? this.acknowledged : this.failed).push(token)
+  }
+
+  private constructor(
+    readonly shards: Shards,
+    options: WorldOptions
+  ) {
+    const routes = new RouteTable(shards.log.length)
+    const run = (effect: Effect.Effect<void>) => void Effect.runFork(effect)
+    const log = new MessageLog(shards.log, this.time, run, (entry, publish) => this.space.committed(entry, publish))
+    this.space = new TenantSpace(
+      "default",
+      routes,
+      log,
+      Effect.runSync(Retained.open(shards.retained, this.time, { messagesMax: 3, payloadBytesMax: 100 })),
+      Effect.runSync(Delayed.open(shards.delayed, this.time, 2)),
+      new Streams("default", noEngines, routes, this.time),
+      Effect.runSync(GroupStore.open(shards.groups, this.time, shards.log.length)),
+      this.time,
+      {
+        sharedStrategy: options.strategy ?? "round-robin",
+        feedQueueMax: options.feedQueueMax ?? 100,
+        offlineMax: options.offlineMax ?? 1000
+      },
+      () => 0.5
+    )
+  }
+
+  readonly space: TenantSpace
+
+  static make(options: WorldOptions = {}): World {
+    return new World(options.shards ?? newShards(), options)
+  }
+
+  message(
+    topic: string,
+    text: string,
+    options: Partial<{ qos: QoS; retain: boolean; publisher: string; origin: string; expiresAtMs: number }> = {}
+  ) {
+    const bytes = Buffer.from(text)
+    return new Message(
+      topic,
+      bytes,
+      0,
+      bytes.length,
+      options.qos ?? 1,
+      options.retain ?? false,
+      undefined,
+      this.time.nowMs(),
+      options.expiresAtMs ?? 0,
+      options.publisher ?? "publisher",
+      options.origin
+    )
+  }
+
+  /** Publishes and answers the token that its acknowledgement will have. */
+  publish(topic: string, text: string, options: Parameters<World["message"]>[2] = {}): number {
+    const token = ++this.sequence
+    this.space.publish(this.message(topic, text, options), this.acknowledger, token)
+    return token
+  }
+
+  /** Ends the tick and makes everything durable. */
+  commit(): void {
+    this.time.endTick()
+    for (const shard of [...this.shards.log, this.shards.retained, this.shards.delayed, this.shards.groups]) shard.commit()
+  }
+}
+
+/** Takes `room` messages and then no more until `acknowledge`. */
+export class TestSubscriber implements Subscriber {
+  readonly received: Array<string> = []
+  readonly held: Array<LogEntry & { readonly match: Match }> = []
+  lostCount = 0
+  online = true
+  feed: LogFeed<Match> | undefined
+
+  constructor(
+    private readonly world: World,
+    readonly clientId: string,
+    readonly durable: boolean,
+    public room = Number.POSITIVE_INFINITY
+  ) {}
+
+  get capacity(): number {
+    return this.online ? this.room - this.held.length : 0
+  }
+
+  deliver(message: Message): void {
+    this.received.push(message.payload.toString())
+  }
+
+  deliverLogged(entry: LogEntry, match: Match): void {
+    if (match.group !== undefined) this.accept(entry, match)
+    else this.feed?.offer(entry, match)
+  }
+
+  accept(entry: LogEntry, match: Match): void {
+    this.received.push(entry.message.payload.toString())
+    this.held.push({ ...entry, match })
+  }
+
+  /** Acknowledges the oldest held ones. */
+  acknowledge(count = this.held.length): void {
+    for (const { source, offset, match } of this.held.splice(0, count)) match.group?.settle(source, offset)
+    this.feed?.pump()
+  }
+
+  subscribe(
+    filter: string,
+    options: Partial<{ group: string; qos: QoS; noLocal: boolean; since: ReadonlyArray<number> }> = {}
+  ): this {
+    this.world.space.subscribe(this, {
+      filter,
+      group: options.group,
+      qos: options.qos ?? 1,
+      noLocal: options.noLocal ?? false,
+      retainAsPublished: false,
+      subscriptionId: undefined,
+      since: options.since
+    })
+    return this
+  }
+
+  /** Reads from the log, from the positions on (or from its end). */
+  follow(positions: ReadonlyArray<number> = this.world.space.log.ends()): this {
+    const subscriber = this
+    this.feed = this.world.space.createFeed<Match>(
+      {
+        get capacity() {
+          return subscriber.capacity
+        },
+        accept: (entry, match) => this.accept(entry, match),
+        matchLogged: (entry) => this.world.space.matchLogged(this, entry),
+        wantsTopic: (topic) => this.world.space.wantsTopic(this, topic),
+        lost: (count) => void (this.lostCount += count)
+      },
+      positions
+    )
+    this.feed.attach()
+    return this
+  }
+}
