@@ -130,6 +130,8 @@ const open = (filename: string) => {
       const mode = yield* sql<{ readonly journal_mode: string }>`PRAGMA journal_mode = WAL`
       if (only(mode).journal_mode !== "wal") return yield* refuse("io", "the file system cannot hold a write-ahead log")
       yield* sql`PRAGMA synchronous = FULL`
+      const synchronous = only(yield* sql<{ readonly synchronous: number }>`PRAGMA synchronous`).synchronous
+      if (synchronous !== 2) return yield* refuse("io", "SQLite does not sync its commits here")
 
       const version = only(yield* sql<{ readonly user_version: number }>`PRAGMA user_version`).user_version
       const application = only(yield* sql<{ readonly application_id: number }>`PRAGMA application_id`).application_id

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from "node:crypto"
 import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
-import type { CommandOf, MetadataCommandTag, ReplyOf } from "@effectmq/schemas/metadata/MetadataCommand"
+import type { MetadataCommand, ReplyOf } from "@effectmq/schemas/metadata/MetadataCommand"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,9 +13,7 @@ export interface ControllerService {
    * Answers when the change is durable and `Metadata.image()` of this node shows it. A command sent again with its id gets
    * the first one's reply and changes nothing.
    */
-  submit<Tag extends MetadataCommandTag>(
-    command: { readonly _tag: Tag } & CommandOf<Tag>
-  ): Effect.Effect<ReplyOf<Tag>, MetadataError>
+  submit<C extends MetadataCommand>(command: C): Effect.Effect<ReplyOf<C["_tag"]>, MetadataError>
 }
 
 export class Controller extends Context.Tag("@effectmq/metadata/Controller")<Controller, ControllerService>() {}
