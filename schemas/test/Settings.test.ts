@@ -124,6 +124,8 @@ describe("errors", () => {
     expect(problemsOf({ flags: ["mqtt.tls.certFile=a.pem"] }).message).toContain("mqtt.tls.keyFile")
     expect(problemsOf({ flags: ["mqtt.tls.keyFile=a.pem"] }).message).toContain("mqtt.tls.certFile")
     expect(problemsOf({ flags: ["mqtt.tls.clientCertificate=required"] }).message).toContain("mqtt.tls.caFile")
+    expect(problemsOf({ flags: ["mqtt.proxy.mode=optional"] }).message).toContain("mqtt.proxy.trustedAddresses")
+    expect(problemsOf({ flags: ["auth.certificateUsers=true"] }).message).toContain("mqtt.tls.clientCertificate")
   })
 
   it("never throws, whatever is in the file, the environment and the flags", () => {

@@ -18,5 +18,11 @@ export const contradictions = ({ settings, sources }: Resolved): ReadonlyArray<C
   if (settings["mqtt.tls.clientCertificate"] !== "none" && settings["mqtt.tls.caFile"] === undefined) {
     refuse("mqtt.tls.clientCertificate", "none, or mqtt.tls.caFile to be set as well")
   }
+  if (settings["mqtt.proxy.mode"] !== "off" && settings["mqtt.proxy.trustedAddresses"].length === 0) {
+    refuse("mqtt.proxy.mode", "off, or mqtt.proxy.trustedAddresses to name the proxies")
+  }
+  if (settings["auth.certificateUsers"] && settings["mqtt.tls.clientCertificate"] === "none") {
+    refuse("auth.certificateUsers", "false, or mqtt.tls.clientCertificate to be optional or required")
+  }
   return problems
 }

@@ -5,7 +5,7 @@ import { flag, integer, oneOf, oneOfNumbers, optionalText, port, text, textList 
 import { tlsFileKeys } from "./NodeKeys.js"
 
 const hostDoc =
-  "Address to listen on. Unset: every address once a user is configured or `auth.allowAnonymous` is set, until then 127.0.0.1."
+  "Address to listen on. Unset: every IPv4 address once a user is configured or `auth.allowAnonymous` is set, until then 127.0.0.1."
 
 export const mqttKeys = {
   "mqtt.tcp.enabled": flag({ fallback: true, doc: "Whether MQTT is served over TCP." }),
@@ -22,9 +22,13 @@ export const mqttKeys = {
   "mqtt.wss.enabled": flag({ fallback: true, doc: "Whether MQTT is served over secure WebSocket; needs `mqtt.tls.certFile`." }),
   "mqtt.wss.host": optionalText({ doc: hostDoc }),
   "mqtt.wss.port": port({ fallback: 8085, doc: "Port of MQTT over secure WebSocket; 0 lets the system choose." }),
+  "mqtt.proxy.mode": oneOf(["off", "optional", "required"], {
+    fallback: "off",
+    doc: "PROXY protocol (v1 and v2): not looked for, believed where a trusted address sends it, or wanted of everybody."
+  }),
   "mqtt.proxy.trustedAddresses": textList({
     fallback: [],
-    doc: "Addresses of proxies whose PROXY protocol header (v1 or v2) is believed."
+    doc: "Addresses and networks of the proxies that are believed, for instance `10.0.0.0/8`."
   }),
 
   "mqtt.connectTimeoutSeconds": integer({
@@ -67,8 +71,8 @@ export const mqttKeys = {
     fallback: 4096,
     min: 1,
     max: 65535,
-    unit: "bytes",
-    doc: "Length of a topic or filter in UTF-8."
+    unit: "characters",
+    doc: "Length of a topic or filter."
   }),
   "mqtt.session.expirySecondsMax": integer({
     fallback: 7 * 86_400,

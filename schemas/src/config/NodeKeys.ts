@@ -59,6 +59,10 @@ export const nodeKeys = {
     fallback: false,
     doc: "Lets clients without a user name in, and lets the broker listen beyond this machine while no user is configured."
   }),
+  "auth.certificateUsers": flag({
+    fallback: false,
+    doc: "Lets a client with a verified certificate in as the user of its common name, without a password."
+  }),
   "auth.defaultAcl": oneOf(["allow", "deny"], {
     fallback: "allow",
     doc: "What holds where no ACL rule matches."

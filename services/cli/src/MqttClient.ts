@@ -1,9 +1,9 @@
 /**
  * How `pub` and `sub` reach the broker: their common options, and a connection of the `mqtt` client.
  */
-import { readFile } from "node:fs/promises"
 import process from "node:process"
 import * as Options from "@effect/cli/Options"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -45,12 +45,15 @@ export interface MqttTarget {
   readonly protocol: "3.1.1" | "5"
 }
 
-const fileOf = (path: Option.Option<string>) =>
-  Option.match(path, {
-    onNone: () => Effect.succeed(undefined),
-    onSome: (name) =>
-      Effect.tryPromise({ try: () => readFile(name), catch: (error) => usage(`${name} cannot be read: ${String(error)}`) })
-  })
+export const readBytes = (path: string): Effect.Effect<Buffer, CliFailure, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (files) =>
+    Effect.mapBoth(files.readFile(path), {
+      onFailure: (error) => usage(`${path} cannot be read: ${error.message}`),
+      onSuccess: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    })
+  )
+
+const fileOf = (path: Option.Option<string>) => Option.match(path, { onNone: () => Effect.succeed(undefined), onSome: readBytes })
 
 const unreachableCodes = new Set([
   "ECONNREFUSED",
@@ -75,7 +78,7 @@ export const connect = (
   target: MqttTarget,
   more: IClientOptions = {},
   prepare: (unconnected: MqttClient) => void = () => {}
-): Effect.Effect<MqttClient, CliFailure, Scope> =>
+): Effect.Effect<MqttClient, CliFailure, Scope | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const url = Option.getOrElse(target.broker, () => process.env["EFFECTMQ_MQTT_URL"] ?? "mqtt://127.0.0.1:1883")
     if (!/^(mqtts?|wss?|tcp|ssl):\/\/[^/]/.test(url)) return yield* Effect.fail(usage(`${url} is no address of a broker`))

@@ -4,6 +4,7 @@
 import process from "node:process"
 import type { Resolved } from "@effectmq/schemas/config/Settings"
 import * as Options from "@effect/cli/Options"
+import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { CliFailure } from "./CliFailure.js"
@@ -28,7 +29,7 @@ export interface SettingsChoice {
   readonly set: ReadonlyArray<string>
 }
 
-export const loadSettings = (choice: SettingsChoice): Effect.Effect<Resolved, CliFailure> =>
+export const loadSettings = (choice: SettingsChoice): Effect.Effect<Resolved, CliFailure, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const { load } = yield* Effect.promise(() => import("@effectmq/server/ConfigFile"))
     const path = Option.getOrUndefined(choice.config) ?? process.env["EFFECTMQ_CONFIG"]

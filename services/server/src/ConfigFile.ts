@@ -1,10 +1,10 @@
 /**
  * Reads the configuration: the file (YAML, of which JSON is a part), then the environment and the flags over it.
  */
-import { readFile } from "node:fs/promises"
 import { type ConfigError, ConfigFileError } from "@effectmq/schemas/config/ConfigError"
 import type { Resolved } from "@effectmq/schemas/config/Settings"
 import { resolve } from "@effectmq/schemas/config/Settings"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import { parseDocument } from "yaml"
 
@@ -31,20 +31,24 @@ const parse = (path: string, text: string): Effect.Effect<unknown, ConfigFileErr
       : Effect.fail(new ConfigFileError({ path, message: `${path} is no YAML: ${fault.message}` }))
   })
 
-const read = (path: string): Effect.Effect<string, ConfigFileError> =>
-  Effect.flatMap(
-    Effect.tryPromise({
-      try: () => readFile(path, "utf8"),
-      catch: (error) =>
-        new ConfigFileError({ path, message: `the configuration file cannot be read: ${(error as Error).message}` })
-    }),
-    (text) =>
-      text.length > fileBytesMax
-        ? Effect.fail(new ConfigFileError({ path, message: `${path} is larger than ${fileBytesMax} bytes` }))
-        : Effect.succeed(text)
+const read = (path: string): Effect.Effect<string, ConfigFileError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const text = yield* files.readFileString(path)
+    return text.length > fileBytesMax
+      ? yield* Effect.fail(new ConfigFileError({ path, message: `${path} is larger than ${fileBytesMax} bytes` }))
+      : text
+  }).pipe(
+    Effect.catchTags({
+      SystemError: (error) => Effect.fail(unreadable(path, error.reason)),
+      BadArgument: (error) => Effect.fail(unreadable(path, error.message))
+    })
   )
 
-export const load = (input: ConfigInput): Effect.Effect<Resolved, ConfigError | ConfigFileError> =>
+const unreadable = (path: string, why: string) =>
+  new ConfigFileError({ path, message: `the configuration file ${path} cannot be read: ${why}` })
+
+export const load = (input: ConfigInput): Effect.Effect<Resolved, ConfigError | ConfigFileError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const { path, environment = {}, flags = [] } = input
     const file =

@@ -1,7 +1,6 @@
 /**
  * `effectmq pub`: publishes over MQTT.
  */
-import { readFile } from "node:fs/promises"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import * as Command from "@effect/cli/Command"
@@ -11,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { IClientPublishOptions, MqttClient } from "mqtt"
 import { failed, usage } from "../CliFailure.js"
-import { connect, mqttOptions, rejected } from "../MqttClient.js"
+import { connect, mqttOptions, readBytes, rejected } from "../MqttClient.js"
 
 type Properties = NonNullable<IClientPublishOptions["properties"]>
 
@@ -81,10 +80,7 @@ export const pub = Command.make(
         return yield* Effect.fail(usage("--property needs --protocol 5"))
       }
       const payload = Option.isSome(options.file)
-        ? yield* Effect.tryPromise({
-            try: () => readFile(Option.getOrThrow(options.file)),
-            catch: (error) => usage(`--file: ${String(error)}`)
-          })
+        ? yield* readBytes(options.file.value)
         : Option.getOrElse(options.message, () => "")
       const how: IClientPublishOptions = { qos, retain: options.retain, ...(properties === undefined ? {} : { properties }) }
       const client = yield* connect(options)

@@ -3,19 +3,13 @@
  * web page is none: a request with a foreign `Host` (a name that was made to lead here) or with an `Origin` is refused.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
-import { isIP } from "node:net"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { isLoopback } from "../Loopback.js"
 import { AdminError } from "./AdminRequest.js"
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest()
-
-/** True for 127.0.0.0/8 and ::1, also where written as IPv6. */
-export const isLoopback = (address: string): boolean => {
-  const plain = address.replace(/^::ffff:/i, "")
-  return plain === "::1" || plain === "localhost" || (isIP(plain) === 4 && plain.startsWith("127."))
-}
 
 const hostName = (header: string): string =>
   header.startsWith("[") ? header.slice(1, header.indexOf("]")) : (header.split(":")[0] ?? "")

@@ -3,6 +3,9 @@
  */
 import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
 import { defaultTenant } from "@effectmq/schemas/Ids"
+import type { Messaging } from "@effectmq/messaging/Messaging"
+import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { Metadata } from "@effectmq/metadata/Metadata"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -48,14 +51,21 @@ const parseErrorToString = (error: ParseResult.ParseError): string =>
     .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
     .join("; ")
 
+/** Of one request. */
+export const bodyBytesMax = 1024 * 1024
+
+const tooLarge = new AdminError({
+  status: 413,
+  error: "BodyTooLarge",
+  message: `the body has more than ${bodyBytesMax} bytes, or could not be read`
+})
+
 /** The JSON body; refused where it has a field too many. An absent body is an empty object. */
 export const body = <A, I>(schema: Schema.Schema<A, I>): Effect.Effect<A, AdminError, HttpServerRequest.HttpServerRequest> =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const text = yield* Effect.mapError(
-      request.text,
-      () => new AdminError({ status: 413, error: "BodyTooLarge", message: "the body could not be read or is too large" })
-    )
+    if (Number(request.headers["content-length"] ?? 0) > bodyBytesMax) return yield* Effect.fail(tooLarge)
+    const text = yield* Effect.mapError(request.text, () => tooLarge)
     const content = yield* Effect.try({
       try: (): unknown => (text.trim() === "" ? {} : JSON.parse(text)),
       catch: () => badRequest("the body is no JSON")
@@ -79,6 +89,20 @@ export const limit = (fallback: number, max: number) =>
 export const tenantField = Schema.optionalWith(Schema.String, { default: () => defaultTenant as string })
 
 export const tenant = Effect.map(query(Schema.Struct({ tenant: tenantField })), (parameters) => parameters.tenant)
+
+/** The space of a tenant that is there; asking for another one must not make it. */
+export const spaceOf = (
+  messaging: typeof Messaging.Service,
+  tenantId: string
+): Effect.Effect<TenantSpace, AdminError, Metadata> =>
+  Effect.gen(function* () {
+    const metadata = yield* Metadata
+    if (!metadata.image().tenantsById.has(tenantId)) return yield* Effect.fail(notFound(`there is no tenant ${tenantId}`))
+    return yield* Effect.mapError(
+      messaging.space(tenantId),
+      (error) => new AdminError({ status: 503, error: error._tag, message: error.message })
+    )
+  })
 
 /** A part of the path, decoded. */
 export const pathPart = (name: string): Effect.Effect<string, never, HttpRouter.RouteContext> =>

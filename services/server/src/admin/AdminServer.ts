@@ -21,7 +21,7 @@ import * as Option from "effect/Option"
 import type { Scope } from "effect/Scope"
 import type { NodeState } from "../NodeState.js"
 import { guard } from "./AdminGuard.js"
-import { AdminError, errorResponse } from "./AdminRequest.js"
+import { AdminError, bodyBytesMax, errorResponse } from "./AdminRequest.js"
 import * as Health from "./Health.js"
 import * as Scrape from "./Scrape.js"
 
@@ -49,7 +49,6 @@ export interface AdminServerService {
 export class AdminServer extends Context.Tag("@effectmq/server/AdminServer")<AdminServer, AdminServerService>() {}
 
 const apiPrefix = "/api/v1/"
-const bodyBytesMax = 1024 * 1024
 const connectionsMax = 512
 /** How long requests that run may take once the server stops. */
 const closeTimeoutMs = 2000

@@ -1,0 +1,73 @@
+/**
+ * The admin API over parts in memory, reached by HTTP as a client would.
+ */
+import * as Alarms from "@effectmq/metrics/Alarms"
+import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
+import * as MetadataStore from "@effectmq/metadata/MetadataStore"
+import { Messaging } from "@effectmq/messaging/Messaging"
+import * as PasswordHash from "@effectmq/security/PasswordHash"
+import type { Settings } from "@effectmq/schemas/config/Settings"
+import { resolve, settingsWith } from "@effectmq/schemas/config/Settings"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as AdminApi from "../src/admin/AdminApi.js"
+import * as AdminServer from "../src/admin/AdminServer.js"
+import * as NodeState from "../src/NodeState.js"
+import { ServerSettings } from "../src/ServerSettings.js"
+
+export interface Answer {
+  readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: JSON of many shapes, looked into by the tests
+  readonly body: any
+  readonly headers: Headers
+}
+
+const settingsLayer = (settings: Settings) => Layer.succeed(ServerSettings, { ...Either.getOrThrow(resolve({})), settings })
+
+const messagingAbsent = Layer.succeed(Messaging, { space: () => Effect.dieMessage("no messages here"), spaces: () => [] })
+
+/** Everything the API needs; Messaging is not there unless it is given. */
+export const parts = (settings: Settings) =>
+  Layer.mergeAll(
+    Alarms.layer(),
+    MetadataStore.layerMemory(),
+    PasswordHash.layer({ costLog2: 4, scramIterations: 4096 }),
+    settingsLayer(settings),
+    messagingAbsent
+  ).pipe(Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer)))
+
+export const layer = (overrides: Partial<Settings> = {}) => {
+  const settings = settingsWith({ "admin.http.port": 0, ...overrides })
+  const server = AdminServer.layer({
+    host: settings["admin.http.host"],
+    port: settings["admin.http.port"],
+    token: settings["admin.token"],
+    metrics: settings["metrics.enabled"]
+  })
+  return AdminApi.layer.pipe(Layer.provideMerge(server), Layer.provideMerge(parts(settings)))
+}
+
+export interface RequestOptions {
+  readonly method?: string
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+}
+
+export const request = (path: string, options: RequestOptions = {}): Effect.Effect<Answer, never, AdminServer.AdminServer> =>
+  Effect.flatMap(AdminServer.AdminServer, ({ port }) =>
+    Effect.promise(async () => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+        method: options.method ?? "GET",
+        headers: { ...options.headers },
+        ...(options.body === undefined
+          ? {}
+          : { body: typeof options.body === "string" ? options.body : JSON.stringify(options.body) })
+      })
+      const text = await response.text()
+      const json = response.headers.get("content-type")?.includes("json") === true
+      return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers }
+    })
+  )
+
+export const api = (path: string, options: RequestOptions = {}) => request(`/api/v1${path}`, options)
