@@ -8,7 +8,6 @@ export type Cell = string | number | boolean | null | undefined
 
 // What comes from clients may hold control characters: a terminal must not obey them.
 const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   text.replace(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`

@@ -1,0 +1,43 @@
+/**
+ * Runs a server until it is interrupted: builds it, says that it serves, and at the end drains it.
+ */
+import process from "node:process"
+import * as Log from "@effectmq/metrics/Log"
+import type { Resolved } from "@effectmq/schemas/config/Settings"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { bannerLines } from "./Banner.js"
+import { NodeState } from "./NodeState.js"
+import type { StartError } from "./StartError.js"
+import { startErrorOf } from "./StartError.js"
+import * as Server from "./Server.js"
+
+const print = (lines: ReadonlyArray<string>) =>
+  Effect.sync(() => {
+    process.stdout.write(`${lines.join("\n")}\n`)
+  })
+
+/** Serves until it is interrupted; fails where it cannot start. */
+export const run = (resolved: Resolved): Effect.Effect<never, StartError> => {
+  const { settings } = resolved
+  return Effect.gen(function* () {
+    const context = yield* Effect.mapError(Layer.build(Server.layer(resolved)), startErrorOf)
+    const state = Context.get(context, NodeState)
+    // Released first: who asks whether the node is ready hears of the drain before it begins.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        state.phase = "draining"
+      })
+    )
+    state.startMs = Math.round(performance.now())
+    state.phase = "serving"
+    yield* print(bannerLines(settings, state))
+    yield* Effect.logInfo("serving").pipe(Effect.annotateLogs({ startMs: state.startMs, authentication: state.authentication }))
+    return yield* Effect.never
+  }).pipe(
+    Effect.scoped,
+    Effect.onInterrupt(() => Effect.logInfo("stopped")),
+    Effect.provide(Log.layer({ level: settings["log.level"], format: settings["log.format"] }))
+  )
+}
