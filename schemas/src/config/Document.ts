@@ -30,7 +30,7 @@ export const documentation = (): string => {
   const lines = [
     "# Configuration",
     "",
-    "This page is made from the table of keys in `schemas/src/config`; `npx effectmq config document` prints it anew.",
+    "This page is for people who run a broker. It is made from the table of keys in `schemas/src/config`; `npx effectmq config document` prints it anew.",
     "",
     "A key can be set in four places; the first that has it wins:",
     "",
