@@ -5,7 +5,7 @@ import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import type { Session } from "./Session.js"
 
-/** The connection of an online session, as the session sees it. */
+/** The connection of a session's client, as the session sees it. */
 export interface SessionOutput {
   /** True while the client reads slower than it is sent to: nothing new should be written. */
   readonly saturated: boolean
@@ -22,8 +22,8 @@ export interface SessionOutput {
     subscriptionIds: ReadonlyArray<number> | undefined
   ): boolean
   pubrel(packetId: number): void
-  /** What the client did must be stored and cannot be: ends the connection. */
-  storageFailed(message: string): void
+  /** Ends the connection, in version 5 with DISCONNECT. */
+  end(reasonCode: number, reasonString: string): void
 }
 
 /** Keeps persistent sessions; see `SessionStore`. What is marked is written at the end of the tick, the newest state of it. */
@@ -35,8 +35,8 @@ export interface SessionJournal {
   progressChanged(session: Session): void
   /** May be written within seconds. */
   progressMoved(session: Session): void
-  /** The session has ended: everything of it is removed. */
-  ended(session: Session): void
+  /** The session has ended: everything of it is removed. `filters`: those of its subscriptions. */
+  ended(session: Session, filters: ReadonlyArray<string>): void
 }
 
 /** Counted in plain numbers, read at scrape time. */
@@ -69,6 +69,8 @@ export interface SessionContext {
   readonly counters: SessionCounters
   /** Wall clock, ms; exact enough for expiry. */
   nowMs(): number
-  /** A delivery to an online client was completed late or on time, `latencyMs` after the broker took the message. */
+  /** A delivery to a connected client was acknowledged so long after the broker took the message. */
   observeLatency(session: Session, latencyMs: number): void
+  /** The session's deadline (will delay or expiry) has come. */
+  deadline(session: Session, nowMs: number): void
 }

@@ -1,0 +1,270 @@
+/**
+ * The sessions of one tenant by client id: who takes over whom, which wills are due, which sessions expire.
+ *
+ * Invariants
+ * - A client id has at most one session, and a session at most one connection.
+ * - A will is published at most once per connection that set it: when its delay has passed or its session ends, whichever is
+ *   first, and not at all where the client said goodbye or came back in time [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.1.3-9].
+ */
+import { Message } from "@effectmq/messaging/Message"
+import type { StorageError } from "@effectmq/storage/StorageError"
+import type { ProtocolVersion, Will } from "./codec/Packets.js"
+import { ReasonCode } from "./codec/ReasonCode.js"
+import { type ClientEvents, type DisconnectReason, noClientEvents } from "./core/ClientEvents.js"
+import { neverExpires, Session } from "./core/Session.js"
+import type { SessionContext, SessionOutput } from "./core/SessionPorts.js"
+import { TimerHeap } from "./core/TimerHeap.js"
+
+export interface OpenRequest {
+  readonly clientId: string
+  readonly version: ProtocolVersion
+  readonly cleanStart: boolean
+  readonly expirySeconds: number
+  readonly will: Will | undefined
+  readonly user: string | undefined
+  readonly address: string
+}
+
+/** A session as the admin API shows it. */
+export interface SessionSummary {
+  readonly clientId: string
+  readonly user: string | undefined
+  readonly address: string
+  readonly version: ProtocolVersion
+  readonly connected: boolean
+  readonly durable: boolean
+  readonly expirySeconds: number
+  readonly createdAtMs: number
+  readonly connectedAtMs: number
+  readonly disconnectedAtMs: number
+  readonly subscriptions: number
+  readonly inflight: number
+  readonly queued: number
+}
+
+const retryMs = 1000
+
+export class SessionRegistry {
+  private readonly sessionsByClientId = new Map<string, Session>()
+  private readonly timers = new TimerHeap()
+  private lastIncarnation = 0
+  private connected = 0
+  /** Wills published since start. */
+  willsPublished = 0
+  events: ClientEvents = noClientEvents
+
+  constructor(private readonly context: SessionContext) {}
+
+  get size(): number {
+    return this.sessionsByClientId.size
+  }
+
+  get connectedCount(): number {
+    return this.connected
+  }
+
+  get(clientId: string): Session | undefined {
+    return this.sessionsByClientId.get(clientId)
+  }
+
+  values(): IterableIterator<Session> {
+    return this.sessionsByClientId.values()
+  }
+
+  /**
+   * Gives a client its session: a new one, or the one it left. Whoever has it now is disconnected [MQTT-3.1.4-3]. The caller
+   * sends CONNACK, once `Session.afterWrite` says so where the session is durable, and attaches.
+   */
+  open(request: OpenRequest, client: SessionOutput): { readonly session: Session; readonly present: boolean } {
+    const { clientId } = request
+    const nowMs = this.context.nowMs()
+    let session = this.sessionsByClientId.get(clientId)
+    if (session?.client !== undefined) this.takeOver(session, request.cleanStart)
+    session = this.sessionsByClientId.get(clientId)
+    if (session !== undefined && request.cleanStart) {
+      // [MQTT-3.1.2-4]
+      this.end(session)
+      session = undefined
+    }
+    const present = session !== undefined
+    if (session === undefined) {
+      const durable = request.expirySeconds > 0
+      this.lastIncarnation = Math.max(nowMs, this.lastIncarnation + 1)
+      const incarnation = this.lastIncarnation
+      session = new Session({ clientId, version: request.version, incarnation, createdAtMs: nowMs, durable }, this.context)
+      this.sessionsByClientId.set(clientId, session)
+    }
+    session.version = request.version
+    session.expirySeconds = request.expirySeconds
+    session.user = request.user
+    session.address = request.address
+    session.will = request.will
+    session.willDueMs = 0
+    session.disconnectedAtMs = 0
+    session.connectedAtMs = nowMs
+    session.client = client
+    this.timers.clear(session)
+    this.connected++
+    if (session.durable) this.context.journal.headerChanged(session)
+    return { session, present }
+  }
+
+  /**
+   * A connection has ended. `keepWill`: it ended other than by DISCONNECT with reason 0. `expirySeconds` where DISCONNECT
+   * changed it.
+   */
+  closed(session: Session, client: SessionOutput, reason: DisconnectReason, keepWill: boolean, expirySeconds?: number): void {
+    if (session.client !== client) return
+    const nowMs = this.context.nowMs()
+    session.client = undefined
+    this.connected--
+    session.detach()
+    session.disconnectedAtMs = nowMs
+    if (expirySeconds !== undefined) session.expirySeconds = expirySeconds
+    // [MQTT-3.14.4-3]
+    if (!keepWill) session.will = undefined
+    this.events.disconnected(session, reason)
+    if (session.expirySeconds === 0) {
+      this.end(session)
+      return
+    }
+    if (session.will !== undefined) session.willDueMs = nowMs + session.will.delaySeconds * 1000
+    this.context.journal.headerChanged(session)
+    if (session.willDueMs !== 0 && session.willDueMs <= nowMs) this.publishWill(session)
+    this.arm(session)
+  }
+
+  /** The deadline of a session without a connection: `SessionContext.deadline` leads here. */
+  deadline(session: Session, nowMs: number): void {
+    if (session.client !== undefined || session.ended) return
+    if (expiresAtMs(session) <= nowMs) {
+      this.end(session)
+      return
+    }
+    if (session.willDueMs !== 0 && session.willDueMs <= nowMs) this.publishWill(session)
+    this.arm(session)
+  }
+
+  /** Lets deadlines come that have. Called a few times a second. */
+  advance(nowMs: number): void {
+    this.timers.advance(nowMs)
+  }
+
+  /** Disconnects a client; answers whether there was one. */
+  kick(clientId: string, reasonCode: number = ReasonCode.administrativeAction, text = "disconnected by an administrator"): boolean {
+    const client = this.sessionsByClientId.get(clientId)?.client
+    client?.end(reasonCode, text)
+    return client !== undefined
+  }
+
+  /** Ends a session with everything it holds; answers whether there was one. */
+  delete(clientId: string): boolean {
+    const session = this.sessionsByClientId.get(clientId)
+    if (session === undefined) return false
+    this.kick(clientId, ReasonCode.administrativeAction, "session deleted by an administrator")
+    if (!session.ended) this.end(session)
+    return true
+  }
+
+  list(offset = 0, limit = 1000): ReadonlyArray<SessionSummary> {
+    const summaries: Array<SessionSummary> = []
+    let index = 0
+    for (const session of this.sessionsByClientId.values()) {
+      if (index >= offset + limit) break
+      if (index++ >= offset) summaries.push(summaryOf(session))
+    }
+    return summaries
+  }
+
+  /** Puts back a session from before a restart: nobody is connected to it. */
+  restored(session: Session): void {
+    const nowMs = this.context.nowMs()
+    this.lastIncarnation = Math.max(this.lastIncarnation, session.incarnation)
+    this.sessionsByClientId.set(session.clientId, session)
+    if (session.disconnectedAtMs === 0) {
+      session.disconnectedAtMs = nowMs
+      this.context.journal.headerChanged(session)
+    }
+    if (session.will !== undefined) session.willDueMs = session.disconnectedAtMs + session.will.delaySeconds * 1000
+  }
+
+  /** Timers of restored sessions begin: called when all of them are there, so that their wills find their subscribers. */
+  begin(): void {
+    for (const session of this.sessionsByClientId.values()) this.arm(session)
+  }
+
+  private takeOver(session: Session, cleanStart: boolean): void {
+    const client = session.client as SessionOutput
+    const { will } = session
+    // A delayed will is not for a client that is back already, unless its session ends now [MQTT-3.1.3-9].
+    const keepWill = will !== undefined && (will.delaySeconds === 0 || cleanStart || session.expirySeconds === 0)
+    this.closed(session, client, "taken-over", keepWill)
+    client.end(ReasonCode.sessionTakenOver, "another connection has taken over the session")
+  }
+
+  private end(session: Session): void {
+    const { client } = session
+    if (client !== undefined) {
+      session.client = undefined
+      this.connected--
+      this.events.disconnected(session, "kicked")
+      client.end(ReasonCode.administrativeAction, "the session has ended")
+    }
+    this.timers.clear(session)
+    this.sessionsByClientId.delete(session.clientId)
+    session.end()
+    if (session.will !== undefined) this.publishWill(session)
+  }
+
+  private arm(session: Session): void {
+    const willDueMs = session.willDueMs === 0 ? Number.POSITIVE_INFINITY : session.willDueMs
+    const deadlineMs = Math.min(willDueMs, expiresAtMs(session))
+    if (deadlineMs === Number.POSITIVE_INFINITY) this.timers.clear(session)
+    else this.timers.set(session, deadlineMs)
+  }
+
+  private publishWill(session: Session): void {
+    const { will } = session
+    session.willDueMs = 0
+    if (will === undefined) return
+    const nowMs = this.context.nowMs()
+    const expiresAtMs = will.messageExpirySeconds === undefined ? 0 : nowMs + will.messageExpirySeconds * 1000
+    const { topic, payload, qos, retain, properties } = will
+    const message = new Message(
+      topic, payload, 0, payload.length, qos, retain, properties, nowMs, expiresAtMs, session.clientId, undefined
+    )
+    this.willsPublished++
+    // What was stored of it goes once the message is taken over; until then a restart publishes it again.
+    const acknowledged = (_token: number, error: StorageError | undefined) => {
+      if (session.will !== will) return
+      if (error === undefined) {
+        session.will = undefined
+        this.context.journal.headerChanged(session)
+      } else if (session.client === undefined && !session.ended) {
+        session.willDueMs = this.context.nowMs() + retryMs
+        this.arm(session)
+      }
+    }
+    this.context.space.publish(message, { acknowledged })
+    if (qos === 0 && !retain) acknowledged(0, undefined)
+  }
+}
+
+const expiresAtMs = (session: Session): number =>
+  session.expirySeconds === neverExpires ? Number.POSITIVE_INFINITY : session.disconnectedAtMs + session.expirySeconds * 1000
+
+const summaryOf = (session: Session): SessionSummary => ({
+  clientId: session.clientId,
+  user: session.user,
+  address: session.address,
+  version: session.version,
+  connected: session.client !== undefined,
+  durable: session.durable,
+  expirySeconds: session.expirySeconds,
+  createdAtMs: session.createdAtMs,
+  connectedAtMs: session.connectedAtMs,
+  disconnectedAtMs: session.disconnectedAtMs,
+  subscriptions: session.subscriptionCount,
+  inflight: session.outbound.inflightCount,
+  queued: session.outbound.queuedCount
+})

@@ -1,0 +1,382 @@
+/**
+ * One client's session: its subscriptions, what is on the way to it (`Outbound`) and the QoS 2 identifiers it publishes under.
+ *
+ * A session is durable when it outlives its connection. Then QoS 1 and 2 messages reach it by way of the tenant's log, and what
+ * must survive a restart is written through `SessionJournal`; what may only be sent once that is durable waits in `gates`.
+ *
+ * Invariants
+ * - Whether a session is durable never changes.
+ * - A gate opens after the write that holds everything marked before it, in the order of closing.
+ * - Subscriptions here and in the tenant's space are the same.
+ */
+import type { FeedReader } from "@effectmq/messaging/LogFeed"
+import type { Message, QoS } from "@effectmq/messaging/Message"
+import type { LogHolder } from "@effectmq/messaging/MessageLog"
+import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
+import type { LogEntry, Match, Subscriber, Subscription } from "@effectmq/messaging/Subscriber"
+import type { ProtocolVersion, Will } from "../codec/Packets.js"
+import { Delivery, retainedSource } from "./Delivery.js"
+import { InboundQos2 } from "./InboundQos2.js"
+import { Outbound } from "./Outbound.js"
+import { Replay } from "./Replay.js"
+import type { SessionContext, SessionOutput } from "./SessionPorts.js"
+import type { StoredDelivery, StoredHeader, StoredProgress, StoredSubscription } from "./SessionRecords.js"
+import type { Timed } from "./TimerHeap.js"
+
+/** Session Expiry Interval that never ends [MQTT5 3.1.2.11.2]. */
+export const neverExpires = 0xffffffff
+
+/** What waits for a write: a delivery goes on, anything else is called. */
+export type Gate = Delivery | (() => void)
+
+export interface SubscribeOptions {
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  readonly subscriptionId: number | undefined
+}
+
+/** A filter as a client writes it, taken apart. */
+export interface SubscribeTarget {
+  /** As written, with its prefix. */
+  readonly text: string
+  readonly filter: string
+  readonly group: string | undefined
+}
+
+interface Kept {
+  readonly subscription: Subscription
+  readonly group: SharedGroup | undefined
+  readonly retainHandling: 0 | 1 | 2
+  replay: boolean
+}
+
+export interface SessionIdentity {
+  readonly clientId: string
+  readonly version: ProtocolVersion
+  readonly incarnation: number
+  readonly createdAtMs: number
+  readonly durable: boolean
+}
+
+const noSince: ReadonlyArray<number> = []
+
+export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed {
+  readonly clientId: string
+  readonly durable: boolean
+  readonly incarnation: number
+  readonly createdAtMs: number
+  version: ProtocolVersion
+  expirySeconds = 0
+  /** 0 while connected. */
+  disconnectedAtMs = 0
+  connectedAtMs = 0
+  user: string | undefined = undefined
+  address = ""
+  will: Will | undefined = undefined
+  /** Wall-clock ms at which the will is due; 0: it is not pending. */
+  willDueMs = 0
+  deadlineMs = 0
+  heapIndex = -1
+  /** The connection that owns the session, also while its CONNACK waits; `outbound.output` once messages may flow. */
+  client: SessionOutput | undefined = undefined
+  ended = false
+  readonly outbound: Outbound
+  private keptByFilter: Map<string, Kept> | undefined
+  private inboundUses: InboundQos2 | undefined
+  private gates: Array<Gate> = []
+  private moved = false
+  private hasGroups = false
+
+  constructor(
+    identity: SessionIdentity,
+    readonly context: SessionContext
+  ) {
+    this.clientId = identity.clientId
+    this.version = identity.version
+    this.incarnation = identity.incarnation
+    this.createdAtMs = identity.createdAtMs
+    this.durable = identity.durable
+    this.outbound = new Outbound(this, context)
+  }
+
+  // --- Subscriber, FeedReader and LogHolder
+
+  get online(): boolean {
+    return this.outbound.output !== undefined
+  }
+
+  get capacity(): number {
+    return this.outbound.capacity
+  }
+
+  deliver(message: Message, match: Match): void {
+    this.outbound.deliver(message, match)
+  }
+
+  deliverLogged(entry: LogEntry, match: Match): void {
+    if (match.group !== undefined) this.outbound.accept(entry, match)
+    else this.outbound.feed?.offer(entry, match)
+  }
+
+  accept(entry: LogEntry, match: Match): void {
+    this.outbound.accept(entry, match)
+  }
+
+  matchLogged(entry: LogEntry): Match | undefined {
+    return this.context.space.matchLogged(this, entry)
+  }
+
+  wantsTopic(topic: string): boolean {
+    return this.context.space.wantsTopic(this, topic)
+  }
+
+  lost(count: number): void {
+    this.context.counters.droppedLost += count
+  }
+
+  lowestHeld(source: number): number {
+    return this.outbound.lowestHeld(source)
+  }
+
+  onDeadline(nowMs: number): void {
+    this.context.deadline(this, nowMs)
+  }
+
+  // --- connections
+
+  /** Messages may flow: what was not acknowledged is sent again. CONNACK is written before. */
+  attach(output: SessionOutput, receiveMaximum: number): void {
+    this.outbound.attach(output, Math.min(receiveMaximum, this.context.options.inflightMax))
+    this.pumpGroups()
+  }
+
+  detach(): void {
+    this.outbound.detach()
+  }
+
+  /** The connection has room again. */
+  drained(): void {
+    this.roomAgain()
+  }
+
+  /** An acknowledgement made room. */
+  roomAgain(): void {
+    this.outbound.pump()
+    this.pumpGroups()
+  }
+
+  private pumpGroups(): void {
+    if (this.keptByFilter === undefined || !this.hasGroups) return
+    for (const kept of this.keptByFilter.values()) kept.group?.pump()
+  }
+
+  // --- subscriptions
+
+  get subscriptionCount(): number {
+    return this.keptByFilter?.size ?? 0
+  }
+
+  get subscriptions(): ReadonlyMap<string, { readonly subscription: Subscription; readonly retainHandling: 0 | 1 | 2 }> {
+    return this.keptByFilter ?? new Map()
+  }
+
+  isSubscribed(text: string): boolean {
+    return this.keptByFilter?.has(text) ?? false
+  }
+
+  /**
+   * Adds or replaces a subscription [MQTT-3.8.4-3]. The answer starts its retained messages, to be called behind SUBACK;
+   * undefined where there are none to send.
+   */
+  subscribe(target: SubscribeTarget, options: SubscribeOptions): (() => void) | undefined {
+    const { space } = this.context
+    const before = this.keptByFilter?.get(target.text)
+    const since = before?.subscription.since ?? (this.durable || target.group !== undefined ? undefined : noSince)
+    const { subscription } = space.subscribe(this, {
+      filter: target.filter,
+      group: target.group,
+      qos: options.qos,
+      noLocal: options.noLocal,
+      retainAsPublished: options.retainAsPublished,
+      subscriptionId: options.subscriptionId,
+      // A replaced subscription loses nothing that waits [MQTT-3.8.4-4].
+      since
+    })
+    const kept = this.keep(target, subscription, options.retainHandling)
+    // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; never for shared subscriptions [MQTT5 4.8.2].
+    const wanted = target.group === undefined && options.retainHandling !== 2 && !(options.retainHandling === 1 && before !== undefined)
+    const retained = wanted ? space.retained.match(target.filter) : []
+    kept.replay = this.durable && subscription.qos > 0 && retained.some(({ message }) => message.qos > 0)
+    if (this.durable) this.context.journal.subscriptionChanged(this, target.text)
+    this.outbound.dropReplays(target.text)
+    if (retained.length === 0) return undefined
+    const ids = options.subscriptionId === undefined ? undefined : [options.subscriptionId]
+    return () => {
+      if (this.keptByFilter?.get(target.text) === kept) {
+        this.outbound.replay(new Replay(retained, options.qos, ids, target.text))
+      }
+    }
+  }
+
+  private keep(target: SubscribeTarget, subscription: Subscription, retainHandling: 0 | 1 | 2): Kept {
+    const group = target.group === undefined ? undefined : this.context.space.group(target.filter, target.group)
+    const kept: Kept = { subscription, group, retainHandling, replay: false }
+    this.keptByFilter ??= new Map()
+    this.keptByFilter.set(target.text, kept)
+    if (group !== undefined) this.hasGroups = true
+    else if (this.durable && this.outbound.feed === undefined) this.makeFeed(subscription.since)
+    return kept
+  }
+
+  private makeFeed(positions: ReadonlyArray<number>): void {
+    const { space } = this.context
+    const feed = space.createFeed(this, positions)
+    this.outbound.feed = feed
+    space.log.hold(this)
+    if (this.online) feed.attach()
+  }
+
+  /** Answers whether there was such a subscription. */
+  unsubscribe(text: string): boolean {
+    const kept = this.keptByFilter?.get(text)
+    if (kept === undefined) return false
+    this.keptByFilter?.delete(text)
+    this.context.space.unsubscribe(this, kept.subscription.filter, kept.group?.name)
+    if (kept.group !== undefined) this.outbound.leaveGroup(kept.group)
+    this.outbound.dropReplays(text)
+    if (this.durable) this.context.journal.subscriptionChanged(this, text)
+    return true
+  }
+
+  /** All retained messages of a subscription were handed over. */
+  replayed(text: string): void {
+    const kept = this.keptByFilter?.get(text)
+    if (kept === undefined || !kept.replay) return
+    kept.replay = false
+    this.context.journal.subscriptionChanged(this, text)
+  }
+
+  // --- QoS 2 from the client
+
+  get inbound(): InboundQos2 {
+    return (this.inboundUses ??= new InboundQos2())
+  }
+
+  get inboundCount(): number {
+    return this.inboundUses?.size ?? 0
+  }
+
+  // --- durability
+
+  /** The delivery goes on, or the function is called, once everything marked until now is durable. */
+  whenDurable(gate: Gate): void {
+    this.gates.push(gate)
+    this.context.journal.progressChanged(this)
+  }
+
+  /** The same where header or subscriptions have been marked already. */
+  afterWrite(gate: () => void): void {
+    this.gates.push(gate)
+  }
+
+  progressMoved(): void {
+    if (this.moved) return
+    this.moved = true
+    this.context.journal.progressMoved(this)
+  }
+
+  /** The journal takes the session's newest state now: what waits for this write. */
+  takeGates(): ReadonlyArray<Gate> {
+    const { gates } = this
+    if (gates.length > 0) this.gates = []
+    return gates
+  }
+
+  openGates(gates: ReadonlyArray<Gate>): void {
+    for (const gate of gates) {
+      if (gate instanceof Delivery) this.outbound.durable(gate)
+      else gate()
+    }
+  }
+
+  /** Nothing of the session can be written: its client is told, what waited stays undone. */
+  storageFailed(message: string): void {
+    this.client?.end(0x83, message)
+  }
+
+  /** Ends the session for good. Its will is the registry's business. */
+  end(): void {
+    this.ended = true
+    this.outbound.end()
+    const filters: Array<string> = []
+    for (const [text, kept] of this.keptByFilter ?? []) {
+      filters.push(text)
+      this.context.space.unsubscribe(this, kept.subscription.filter, kept.group?.name)
+    }
+    this.keptByFilter = undefined
+    this.gates = []
+    this.context.space.log.release(this)
+    if (this.durable) this.context.journal.ended(this, filters)
+  }
+
+  // --- as stored
+
+  header(): StoredHeader {
+    const { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will } = this
+    return { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will }
+  }
+
+  storedSubscription(text: string): StoredSubscription | undefined {
+    const kept = this.keptByFilter?.get(text)
+    if (kept === undefined) return undefined
+    const { qos, noLocal, retainAsPublished, subscriptionId, since } = kept.subscription
+    return { qos, noLocal, retainAsPublished, subscriptionId, since, retainHandling: kept.retainHandling, replay: kept.replay }
+  }
+
+  /** The newest progress; from now on `progressMoved` says when there is newer. */
+  progress(): StoredProgress {
+    this.moved = false
+    const { feed } = this.outbound
+    const positions: Array<number> = []
+    if (feed !== undefined) {
+      for (let source = 0; source < this.context.space.log.sourceCount; source++) positions.push(feed.safePosition(source))
+    }
+    const inflight: Array<StoredDelivery> = []
+    for (const delivery of this.outbound.inOrder()) {
+      const { message, packetId, qos, retain, source, offset, subscriptionIds, group, state } = delivery
+      const topic = source === retainedSource ? (message?.topic ?? "") : ""
+      const released = state === "releasing" || state === "released"
+      const groupFilter = group === undefined ? undefined : `$share/${group.name}/${group.filter}`
+      inflight.push({ packetId, qos: qos as 1 | 2, retain, released, source, offset, topic, subscriptionIds, groupFilter })
+    }
+    return { positions, nextUse: this.inboundUses?.nextUse ?? 1, uses: [...(this.inboundUses?.values() ?? [])], inflight }
+  }
+
+  /** Takes up what was stored, before the client returns. `deliveries` in the order of `progress().inflight`. */
+  restore(
+    header: StoredHeader,
+    subscriptions: ReadonlyMap<SubscribeTarget, StoredSubscription>,
+    progress: StoredProgress | undefined
+  ): void {
+    this.expirySeconds = header.expirySeconds
+    this.disconnectedAtMs = header.disconnectedAtMs
+    this.user = header.user
+    this.will = header.will
+    const { space } = this.context
+    if (progress !== undefined && progress.positions.length > 0) this.makeFeed(progress.positions)
+    if (progress !== undefined && (progress.nextUse > 1 || progress.uses.length > 0)) {
+      this.inbound.restore(progress.nextUse, progress.uses)
+    }
+    for (const [target, stored] of subscriptions) {
+      const { subscription } = space.subscribe(this, { filter: target.filter, group: target.group, ...stored })
+      const kept = this.keep(target, subscription, stored.retainHandling)
+      kept.replay = stored.replay
+      if (stored.replay) {
+        const ids = stored.subscriptionId === undefined ? undefined : [stored.subscriptionId]
+        this.outbound.replay(new Replay(space.retained.match(target.filter), stored.qos, ids, target.text))
+      }
+    }
+  }
+}
