@@ -16,11 +16,11 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { replay, type ReplayFailed } from "./core/replay.js"
+import { replay } from "./core/replay.js"
 import { decideTurn } from "./core/turn.js"
 import type { Decider, EventCodec } from "./Decider.js"
 import { EventStore } from "./EventStore.js"
-import type { EventStoreError } from "./EventStoreError.js"
+import type { EventStoreError, ReplayFailed } from "./EventStoreError.js"
 
 export interface CoordinatorOptions {
   /** Commands beyond these are refused as `overloaded`. */

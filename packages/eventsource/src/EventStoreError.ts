@@ -36,3 +36,9 @@ export class EventsCut extends Data.TaggedError("EventsCut")<{
     return `events before sequence ${this.firstSequence} are in the snapshot only, asked for ${this.fromSequence}`
   }
 }
+
+/** A stored event is intact and cannot be understood here: another release or another kind of store wrote it. */
+export class ReplayFailed extends Data.TaggedError("ReplayFailed")<{
+  readonly sequence: number
+  readonly message: string
+}> {}

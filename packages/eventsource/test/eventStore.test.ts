@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
@@ -10,17 +9,18 @@ import { EventStore, type EventStoreService } from "../src/EventStore.js"
 import type { EventStoreError } from "../src/EventStoreError.js"
 import * as MemoryEventStore from "../src/MemoryEventStore.js"
 import * as SqliteEventStore from "../src/SqliteEventStore.js"
+import { alterFile } from "./alterFile.js"
 
 /** A place for one store that can be opened again and again. */
 interface Place {
   readonly use: <A, E>(body: (store: EventStoreService) => Effect.Effect<A, E>) => Promise<A>
   readonly refusal: () => Promise<EventStoreError>
   /** Changes an event that is stored. */
-  readonly edit: () => void
-  readonly dropLastBatch: () => void
-  readonly dropFirstBatch: () => void
-  readonly editSnapshot: () => void
-  readonly dropSnapshot: () => void
+  readonly edit: () => void | Promise<void>
+  readonly dropLastBatch: () => void | Promise<void>
+  readonly dropFirstBatch: () => void | Promise<void>
+  readonly editSnapshot: () => void | Promise<void>
+  readonly dropSnapshot: () => void | Promise<void>
   readonly remove: () => void
 }
 
@@ -53,11 +53,7 @@ const memoryPlace = (): Place => {
 const sqlitePlace = (): Place & { readonly filename: string } => {
   const directory = mkdtempSync(join(tmpdir(), "effectmq-eventsource-"))
   const filename = join(directory, "events.sqlite")
-  const alter = (statement: string) => () => {
-    const database = new Database(filename)
-    database.exec(statement)
-    database.close()
-  }
+  const alter = (statement: string) => () => alterFile(filename, statement)
   return {
     ...over(() => SqliteEventStore.layer({ filename })),
     filename,
@@ -204,7 +200,7 @@ const suite = (name: string, makePlace: () => Place) =>
       ["the snapshot was edited", "editSnapshot", "the snapshot at 3 does not match its hash"]
     ] as const)("is not opened when %s", async (_, damage, problem) => {
       await place.use((store) => Effect.zipRight(someEvents(store), store.saveSnapshot({ sequence: 3, events: ["abc"] })))
-      place[damage]()
+      await place[damage]()
       const error = await place.refusal()
       expect(error.reason).toBe("damaged")
       expect(error.message).toContain(problem)
@@ -217,7 +213,7 @@ const suite = (name: string, makePlace: () => Place) =>
           Effect.zipRight(store.cutBefore(4))
         )
       )
-      place.dropSnapshot()
+      await place.dropSnapshot()
       expect((await place.refusal()).message).toContain("the snapshot is missing")
     })
   })
@@ -232,11 +228,7 @@ describe("SqliteEventStore, the file", () => {
   })
   afterEach(() => place.remove())
 
-  const alter = (statement: string) => {
-    const database = new Database(place.filename)
-    database.exec(statement)
-    database.close()
-  }
+  const alter = (...statements: ReadonlyArray<string>) => alterFile(place.filename, ...statements)
 
   it("is a write-ahead log, and holds an append although the store was never closed", async () => {
     const { copyFileSync } = await import("node:fs")
@@ -263,18 +255,18 @@ describe("SqliteEventStore, the file", () => {
 
   it("says what to do about damage", async () => {
     await place.use(someEvents)
-    place.edit()
+    await place.edit()
     expect((await place.refusal()).message).toMatch(/events\.sqlite: batch 3 to 3 .* Restore the file.* from a backup/)
   })
 
   it("refuses other files and newer formats", async () => {
-    alter("CREATE TABLE other (x)")
+    await alter("CREATE TABLE other (x)")
     expect((await place.refusal()).message).toContain("not an event store")
-    alter("DROP TABLE other; PRAGMA user_version = 1")
+    await alter("DROP TABLE other", "PRAGMA user_version = 1")
     expect((await place.refusal()).message).toContain("not an event store")
-    alter("PRAGMA user_version = 0")
+    await alter("PRAGMA user_version = 0")
     await place.use(someEvents)
-    alter("PRAGMA user_version = 2")
+    await alter("PRAGMA user_version = 2")
     const error = await place.refusal()
     expect([error.reason, error.message.includes("this release knows 1")]).toEqual(["newer", true])
   })
@@ -290,7 +282,9 @@ describe("SqliteEventStore, the file", () => {
 
   it("turns a failing statement into an error, and nothing of the batch is there", async () => {
     await place.use(someEvents)
-    alter("CREATE TRIGGER refuse AFTER UPDATE ON chain WHEN NEW.sequence = 8 BEGIN SELECT RAISE(ABORT, 'a test refuses'); END")
+    await alter(
+      "CREATE TRIGGER refuse AFTER UPDATE ON chain WHEN NEW.sequence = 8 BEGIN SELECT RAISE(ABORT, 'a test refuses'); END"
+    )
     await place.use((store) =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(store.append(6, ["x", "y"]))

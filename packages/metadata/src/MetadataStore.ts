@@ -5,9 +5,8 @@
  */
 import { randomBytes } from "node:crypto"
 import * as Coordinator from "@effectmq/eventsource/Coordinator"
-import type { ReplayFailed } from "@effectmq/eventsource/core/replay"
 import type { EventStore } from "@effectmq/eventsource/EventStore"
-import type { EventStoreError } from "@effectmq/eventsource/EventStoreError"
+import type { EventStoreError, ReplayFailed } from "@effectmq/eventsource/EventStoreError"
 import * as MemoryEventStore from "@effectmq/eventsource/MemoryEventStore"
 import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import { defaultTenant } from "@effectmq/schemas/Ids"

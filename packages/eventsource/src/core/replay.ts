@@ -1,18 +1,11 @@
 /**
  * Rebuilds a decider's state from the snapshot and the events after it.
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Decider, EventCodec } from "../Decider.js"
 import type { EventStoreService } from "../EventStore.js"
-import { EventStoreError } from "../EventStoreError.js"
-
-/** A stored event is intact and cannot be understood here: another release or another kind of store wrote it. */
-export class ReplayFailed extends Data.TaggedError("ReplayFailed")<{
-  readonly sequence: number
-  readonly message: string
-}> {}
+import { EventStoreError, ReplayFailed } from "../EventStoreError.js"
 
 export interface Rebuilt<State> {
   readonly state: State
