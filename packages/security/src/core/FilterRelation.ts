@@ -2,8 +2,8 @@
  * How topic filters relate: what a filter matches, whether one covers another, whether two can match the same topic.
  *
  * Filters and topics are lists of levels. `+` stands for one level, `#` for the level above and any number below, and
- * neither, at the front, for a first level that begins with `$` [MQTT-4.7.2-1]. Filters are taken to be well formed; a topic
- * has at least one character and no wildcard.
+ * neither, at the front, for a first level that begins with `$` [MQTT-4.7.2-1]. Filters are taken to be well formed. The empty
+ * topic, which nobody can publish to, counts as a topic of one empty level: relations that differ only there stay on the safe side.
  */
 export type Levels = ReadonlyArray<string>
 
