@@ -33,6 +33,12 @@ const fiber = Effect.runFork(
   Command.run(effectmq, { name: "effectmq", version })(process.argv).pipe(Effect.provide(NodeContext.layer))
 )
 
+// Whoever reads our output may have had enough, as `head` does.
+process.stdout.on("error", (error: Error & { readonly code?: string }) => {
+  if (error.code === "EPIPE") process.exit(0)
+  throw error
+})
+
 let stopping = false
 const stop = () => {
   // The first signal asks, the second one does not wait.

@@ -1,0 +1,104 @@
+/**
+ * What the command says and answers without a broker.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { run } from "./cliProcess.js"
+
+let directory = ""
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "effectmq-usage-"))
+})
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+const file = async (name: string, text: string): Promise<string> => {
+  const path = join(directory, name)
+  await writeFile(path, text)
+  return path
+}
+
+describe("config", () => {
+  it("shows every key with value and source, flags over environment over file", async () => {
+    const path = await file("a.yaml", "mqtt:\n  tcp.port: 1\n  ws:\n    port: 2\n  tls.port: 3\n")
+    const environment = { EFFECTMQ_MQTT_WS_PORT: "20", EFFECTMQ_MQTT_TLS_PORT: "30" }
+    const shown = await run(["config", "show", "--json", "--config", path, "--set", "mqtt.tls.port=300"], { environment })
+    expect(shown.code).toBe(0)
+    const entries = JSON.parse(shown.stdout) as Array<{ key: string; value: unknown; source: string; environment: string }>
+    const of = (key: string) => entries.find((entry) => entry.key === key)
+    expect(of("mqtt.tcp.port")).toMatchObject({ value: 1, source: `file ${path}` })
+    expect(of("mqtt.ws.port")).toMatchObject({ value: 20, source: "environment variable EFFECTMQ_MQTT_WS_PORT" })
+    expect(of("mqtt.tls.port")).toMatchObject({ value: 300, source: "flag --set mqtt.tls.port" })
+    expect(of("mqtt.wss.port")).toMatchObject({ value: 8085, source: "default", environment: "EFFECTMQ_MQTT_WSS_PORT" })
+    const table = await run(["config", "show", "--config", path])
+    expect(table.stdout).toMatch(/^mqtt\.tcp\.port +1 +file /m)
+  })
+
+  it("takes JSON, and the file that EFFECTMQ_CONFIG names", async () => {
+    const path = await file("a.json", '{"node": {"name": "alpha"}}')
+    const shown = await run(["config", "show"], { environment: { EFFECTMQ_CONFIG: path } })
+    expect(shown.stdout).toMatch(/^node\.name +alpha /m)
+  })
+
+  it("names key, source, value and what was expected, and answers 2", async () => {
+    const path = await file("wrong.yaml", "mqtt:\n  tcp:\n    prot: 1883\nlog.level: loud\n")
+    const wrong = await run(["config", "validate", "--config", path, "--set", "node.id=zero"])
+    expect(wrong.code).toBe(2)
+    expect(wrong.stdout).toBe("")
+    expect(wrong.stderr).toContain(`mqtt.tcp.prot = 1883 (file ${path}): expected a known key; did you mean mqtt.tcp.port?`)
+    expect(wrong.stderr).toContain(`log.level = "loud" (file ${path}): expected one of trace, debug, info, warn, error`)
+    expect(wrong.stderr).toContain('node.id = "zero" (flag --set node.id): expected a whole number')
+  })
+
+  it("says where a file is no YAML, or not there", async () => {
+    const path = await file("broken.yaml", "mqtt: [1\n")
+    expect(await run(["config", "validate", "--config", path])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 2") })
+    const absent = await run(["config", "validate", "--config", join(directory, "absent.yaml")])
+    expect(absent).toMatchObject({ code: 2, stderr: expect.stringContaining("absent.yaml cannot be read") })
+  })
+
+  it("a wrong configuration does not start", async () => {
+    const wrong = await run(["start", "--set", "mqtt.tcp.port=70000"])
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("mqtt.tcp.port = 70000") })
+  })
+})
+
+describe("exit codes", () => {
+  it("2 for wrong usage", async () => {
+    for (const parameters of [["frobnicate"], ["topic", "create"], ["pub", "-t", "a"], ["sub", "-t", "a", "-q", "7"], ["user", "add", "a"]]) {
+      expect(await run([...parameters, ...(parameters[0] === "user" ? ["--admin", "http://127.0.0.1:1"] : [])])).toMatchObject({
+        code: parameters[0] === "user" ? 3 : 2
+      })
+    }
+  })
+
+  it("3 where no broker answers", async () => {
+    expect(await run(["status", "--admin", "http://127.0.0.1:1"])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining("no broker answers at http://127.0.0.1:1")
+    })
+    expect(await run(["pub", "-t", "a", "-m", "b", "--broker", "mqtt://127.0.0.1:1"])).toMatchObject({ code: 3 })
+  })
+
+  it("1 where the broker refuses, with its words", async () => {
+    const server = createServer((_, response) => {
+      response.writeHead(409, { "content-type": "application/json" }).end('{"error":"TopicExists","message":"it is there"}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    try {
+      const admin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const refused = await run(["topic", "create", "a", "--admin", admin])
+      expect(refused).toMatchObject({ code: 1, stdout: "", stderr: "effectmq: it is there\n" })
+    } finally {
+      server.close()
+    }
+  })
+
+  it("0 for help and version", async () => {
+    expect(await run(["--version"])).toMatchObject({ code: 0, stdout: expect.stringContaining("0.1.0") })
+    expect(await run(["start", "--help"])).toMatchObject({ code: 0, stdout: expect.stringContaining("--data-dir") })
+  })
+})
