@@ -152,16 +152,16 @@ export class PacketParser {
         let shift = 7
         let byte = 0x80
         while (byte > 127 && body < end) {
-          if (shift === 28) throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
+          if (shift === 28) this.refuseLength(chunk[position] as number, "more than four bytes")
           byte = chunk[body++] as number
           size |= (byte & 127) << shift
           shift += 7
         }
         if (byte > 127) {
-          if (shift === 28) throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
+          if (shift === 28) this.refuseLength(chunk[position] as number, "more than four bytes")
           break
         }
-        if (byte === 0 && this.version === 5) throw new MalformedPacket(0x81, "overlong remaining length", "MQTT-1.5.5-1")
+        if (byte === 0 && this.version === 5) this.refuseLength(chunk[position] as number, "more bytes than needed")
       }
       const next = body + size
       if (next - position > this.packetSizeMax) this.refuseSize(chunk[position] as number, next - position)
@@ -174,7 +174,12 @@ export class PacketParser {
     return end
   }
 
-  private refuseSize(first: number, size: number): void {
+  private refuseLength(first: number, what: string): never {
+    checkFirstByte(first, this.version)
+    throw new MalformedPacket(0x81, `a remaining length of ${what}`, "MQTT-1.5.5-1")
+  }
+
+  private refuseSize(first: number, size: number): never {
     checkFirstByte(first, this.version)
     throw new MalformedPacket(0x95, `a packet of ${size} bytes; ${this.packetSizeMax} are allowed`, "MQTT-3.2.2-15")
   }
@@ -198,12 +203,14 @@ export class PacketParser {
       // The length is not complete: at most three more bytes, one by one.
       if (taken === chunk.length) return taken
       this.partial[this.partialLength++] = chunk[taken++] as number
-      const first = this.partial.subarray(0, this.partialLength)
-      this.partialSize = packetSizeAt(first, 0)
-      if (this.partialSize > this.packetSizeMax) this.refuseSize(first[0] as number, this.partialSize)
-      if (this.partialSize === 0 && this.partialLength === 5) {
-        throw new MalformedPacket(0x81, "remaining length of more than four bytes", "MQTT-1.5.5-1")
-      }
+      const { partial, partialLength } = this
+      const first = partial[0] as number
+      this.partialSize = packetSizeAt(partial.subarray(0, partialLength), 0)
+      if (this.partialSize === 0) {
+        if (partialLength === 5) this.refuseLength(first, "more than four bytes")
+      } else if (this.version === 5 && partialLength > 2 && partial[partialLength - 1] === 0) {
+        this.refuseLength(first, "more bytes than needed")
+      } else if (this.partialSize > this.packetSizeMax) this.refuseSize(first, this.partialSize)
     }
     const size = this.partialSize
     const wanted = Math.min(size - this.partialLength, chunk.length - taken)
@@ -278,7 +285,7 @@ export class PacketParser {
     this.version = version
     if (!supported) throw new MalformedPacket(0x84, "a protocol level that is not known", "MQTT-3.1.2-2")
     if (version === 5 && headerSize > 2 && chunk[body - 1] === 0) {
-      throw new MalformedPacket(0x81, "overlong remaining length", "MQTT-1.5.5-1")
+      throw new MalformedPacket(0x81, "a remaining length of more bytes than needed", "MQTT-1.5.5-1")
     }
     this.handler.onPacket(decodeConnect(reader, version))
   }
