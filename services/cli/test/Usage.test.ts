@@ -55,7 +55,10 @@ describe("config", () => {
 
   it("says where a file is no YAML, or not there", async () => {
     const path = await file("broken.yaml", "mqtt: [1\n")
-    expect(await run(["config", "validate", "--config", path])).toMatchObject({ code: 2, stderr: expect.stringContaining("line 2") })
+    expect(await run(["config", "validate", "--config", path])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("line 2")
+    })
     const absent = await run(["config", "validate", "--config", join(directory, "absent.yaml")])
     expect(absent).toMatchObject({ code: 2, stderr: expect.stringContaining("absent.yaml cannot be read") })
   })
@@ -68,7 +71,13 @@ describe("config", () => {
 
 describe("exit codes", () => {
   it("2 for wrong usage", async () => {
-    for (const parameters of [["frobnicate"], ["topic", "create"], ["pub", "-t", "a"], ["sub", "-t", "a", "-q", "7"], ["user", "add", "a"]]) {
+    for (const parameters of [
+      ["frobnicate"],
+      ["topic", "create"],
+      ["pub", "-t", "a"],
+      ["sub", "-t", "a", "-q", "7"],
+      ["user", "add", "a"]
+    ]) {
       expect(await run([...parameters, ...(parameters[0] === "user" ? ["--admin", "http://127.0.0.1:1"] : [])])).toMatchObject({
         code: parameters[0] === "user" ? 3 : 2
       })

@@ -174,6 +174,38 @@ describe("topics", () => {
   )
 })
 
+describe("sessions and subscriptions", () => {
+  it.scoped("are listed by prefix and connection, up to a limit", () =>
+    Effect.gen(function* () {
+      const all = yield* api("/sessions")
+      expect(all.body).toMatchObject({ more: false, sessions: [{ clientId: "here", connected: true }, { clientId: "away" }] })
+      expect(all.body.sessions[1]).toMatchObject({ connected: false, address: null, sinceMs: 2000, protocolVersion: "5.0" })
+      expect((yield* api("/sessions?limit=1")).body).toMatchObject({ more: true, sessions: [{ clientId: "here" }] })
+      expect((yield* api("/sessions?connected=false")).body.sessions).toHaveLength(1)
+      expect((yield* api("/sessions?prefix=aw")).body.sessions).toMatchObject([{ clientId: "away" }])
+      expect((yield* api("/sessions?limit=0")).status).toBe(400)
+      expect((yield* api("/sessions?tenant=other")).body).toEqual({ sessions: [], more: false })
+      expect((yield* api("/sessions/here")).body.subscriptionList).toHaveLength(2)
+      expect((yield* api("/sessions/nobody")).status).toBe(404)
+      expect((yield* api("/subscriptions?filter=a%2F%23")).body.subscriptions).toHaveLength(2)
+      expect((yield* api("/subscriptions?clientId=away&limit=1")).body).toMatchObject({ more: true })
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.scoped("are kicked and deleted", () =>
+    Effect.gen(function* () {
+      expect((yield* api("/sessions/here/kick", { method: "POST" })).status).toBe(204)
+      expect(yield* api("/sessions/away/kick", { method: "POST" })).toMatchObject({
+        status: 409,
+        body: { error: "NotConnected" }
+      })
+      expect((yield* api("/sessions/nobody/kick", { method: "POST" })).status).toBe(404)
+      expect((yield* api("/sessions/away", { method: "DELETE" })).status).toBe(204)
+      expect((yield* api("/sessions/away", { method: "DELETE" })).status).toBe(404)
+    }).pipe(Effect.provide(layer()))
+  )
+})
+
 describe("config, status, alarms", () => {
   it.scoped("config shows every key and no secret", () =>
     Effect.gen(function* () {

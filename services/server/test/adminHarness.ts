@@ -13,6 +13,8 @@ import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as AdminApi from "../src/admin/AdminApi.js"
 import * as AdminServer from "../src/admin/AdminServer.js"
+import type { SessionFacts } from "../src/admin/Sessions.js"
+import { Sessions } from "../src/admin/Sessions.js"
 import * as NodeState from "../src/NodeState.js"
 import { ServerSettings } from "../src/ServerSettings.js"
 
@@ -25,6 +27,41 @@ export interface Answer {
 
 const settingsLayer = (settings: Settings) => Layer.succeed(ServerSettings, { ...Either.getOrThrow(resolve({})), settings })
 
+const subscription = { qos: 1, noLocal: false, retainAsPublished: true, subscriptionId: undefined }
+
+const session = (clientId: string, connected: boolean): SessionFacts => ({
+  clientId,
+  user: connected ? "alice" : undefined,
+  address: "10.0.0.1",
+  version: 5,
+  expirySeconds: 60,
+  connectedAtMs: 1000,
+  disconnectedAtMs: connected ? 0 : 2000,
+  client: connected ? {} : undefined,
+  outbound: { inflightCount: 1, queuedCount: 2 },
+  subscriptionCount: 2,
+  subscriptions: new Map([
+    ["a/#", { subscription }],
+    [`own/${clientId}`, { subscription }]
+  ])
+})
+
+/** Two sessions, one of them connected. */
+const sessionsLayer = Layer.sync(Sessions, () => {
+  const byClientId = new Map(["here", "away"].map((clientId) => [clientId, session(clientId, clientId === "here")]))
+  return {
+    ofTenant: (tenant: string) =>
+      tenant === "default"
+        ? {
+            get: (clientId: string) => byClientId.get(clientId),
+            values: () => byClientId.values(),
+            kick: (clientId: string) => byClientId.get(clientId)?.client !== undefined,
+            delete: (clientId: string) => byClientId.delete(clientId)
+          }
+        : undefined
+  }
+})
+
 const messagingAbsent = Layer.succeed(Messaging, { space: () => Effect.dieMessage("no messages here"), spaces: () => [] })
 
 /** Everything the API needs; Messaging is not there unless it is given. */
@@ -34,6 +71,7 @@ export const parts = (settings: Settings) =>
     MetadataStore.layerMemory(),
     PasswordHash.layer({ costLog2: 4, scramIterations: 4096 }),
     settingsLayer(settings),
+    sessionsLayer,
     messagingAbsent
   ).pipe(Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer)))
 

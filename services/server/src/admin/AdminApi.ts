@@ -13,6 +13,7 @@ import * as BansResource from "./BansResource.js"
 import * as ConfigResource from "./ConfigResource.js"
 import * as DelayedResource from "./DelayedResource.js"
 import * as RetainedResource from "./RetainedResource.js"
+import * as SessionsResource from "./SessionsResource.js"
 import * as StatusResource from "./StatusResource.js"
 import * as TopicsResource from "./TopicsResource.js"
 import * as UsersResource from "./UsersResource.js"
@@ -23,6 +24,7 @@ const router = HttpRouter.concatAll(
   AclResource.router,
   BansResource.router,
   TopicsResource.router,
+  SessionsResource.router,
   RetainedResource.router,
   DelayedResource.router,
   AlarmsResource.router,
