@@ -3,7 +3,8 @@
  */
 import { limitKeys } from "./LimitKeys.js"
 import { mqttFeatureKeys } from "./MqttFeatureKeys.js"
+import { mqttLogKeys } from "./MqttLogKeys.js"
 import { mqttKeys } from "./MqttKeys.js"
 import { nodeKeys } from "./NodeKeys.js"
 
-export const keys = { ...nodeKeys, ...mqttKeys, ...mqttFeatureKeys, ...limitKeys }
+export const keys = { ...nodeKeys, ...mqttKeys, ...mqttLogKeys, ...mqttFeatureKeys, ...limitKeys }

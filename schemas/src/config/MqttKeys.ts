@@ -8,6 +8,7 @@ const hostDoc =
   "Address to listen on. Unset: every IPv4 address once a user is configured or `auth.allowAnonymous` is set, until then 127.0.0.1."
 
 export const mqttKeys = {
+  "mqtt.tenant": text({ fallback: "default", doc: "Tenant of the clients of these listeners." }),
   "mqtt.tcp.enabled": flag({ fallback: true, doc: "Whether MQTT is served over TCP." }),
   "mqtt.tcp.host": optionalText({ doc: hostDoc }),
   "mqtt.tcp.port": port({ fallback: 1883, doc: "Port of MQTT over TCP; 0 lets the system choose." }),
@@ -54,6 +55,12 @@ export const mqttKeys = {
   }),
   "mqtt.maximumQos": oneOfNumbers([0, 1, 2], { fallback: 2, doc: "Highest QoS of publishes and subscriptions." }),
   "mqtt.retainAvailable": flag({ fallback: true, doc: "Whether retained messages are kept." }),
+  "mqtt.wildcardSubscriptionAvailable": flag({ fallback: true, doc: "Whether filters may have wildcards." }),
+  "mqtt.sharedSubscription.enabled": flag({ fallback: true, doc: "Whether `$share/<group>/<filter>` may be subscribed." }),
+  "mqtt.subscriptionIdentifiersAvailable": flag({ fallback: true, doc: "Whether subscriptions may have identifiers." }),
+  "mqtt.responseInformation": optionalText({
+    doc: "What a client that asks for Response Information is told; `%c` is its client id."
+  }),
   "mqtt.receiveMaximum": integer({
     fallback: 1024,
     min: 1,
@@ -65,6 +72,11 @@ export const mqttKeys = {
     min: 0,
     max: 65535,
     doc: "Topic aliases per connection, in either direction; 0 turns them off."
+  }),
+  "mqtt.clientIdLengthMax": integer({ fallback: 1024, min: 23, max: 65535, unit: "characters", doc: "Length of a client id." }),
+  "mqtt.strictClientIds": flag({
+    fallback: false,
+    doc: "Refuses client ids of MQTT 3.1 that are longer than 23 characters, as its text says."
   }),
   "mqtt.topicLevelsMax": integer({ fallback: 128, min: 1, max: 32768, doc: "Levels of a topic or filter." }),
   "mqtt.topicLengthMax": integer({
@@ -91,7 +103,24 @@ export const mqttKeys = {
     fallback: 10_000,
     min: 1,
     max: 10_000_000,
-    doc: "Messages that wait for one session, online or not; past it the oldest are dropped."
+    doc: "Messages that wait in memory for one session."
+  }),
+  "mqtt.session.queueDrop": oneOf(["oldest", "newest"], {
+    fallback: "oldest",
+    doc: "Which message is dropped where such a queue is full and the log does not hold it."
+  }),
+  "mqtt.session.offlineMax": integer({
+    fallback: 1_000_000,
+    min: 1,
+    max: 1_000_000_000,
+    doc: "QoS 1 and 2 messages that are kept for a client that is away; past it the oldest are dropped."
+  }),
+  "mqtt.session.progressIntervalMs": integer({
+    fallback: 1000,
+    min: 10,
+    max: 60_000,
+    unit: "ms",
+    doc: "How often the progress of persistent sessions is written where nothing waits for it. A crash repeats at most as much of QoS 1."
   }),
   "mqtt.subscriptionsPerClientMax": integer({
     fallback: 10_000,

@@ -43,7 +43,7 @@ export const nodeKeys = {
 
   "metrics.enabled": flag({ fallback: true, doc: "Whether `/metrics` is served." }),
   "sys.intervalSeconds": integer({
-    fallback: 60,
+    fallback: 10,
     min: 0,
     max: 86_400,
     unit: "seconds",

@@ -1,0 +1,75 @@
+/**
+ * The settings as options of MQTT and of messaging.
+ */
+import type { MessagingOptions } from "@effectmq/messaging/Messaging"
+import { defaultMessagingOptions } from "@effectmq/messaging/Messaging"
+import type { MqttOptions } from "@effectmq/mqtt/core/MqttOptions"
+import { defaultMqttOptions } from "@effectmq/mqtt/core/MqttOptions"
+import type { Settings } from "@effectmq/schemas/config/Settings"
+
+/** 0 is no limit. */
+const unlessZero = (value: number): number | undefined => (value === 0 ? undefined : value)
+
+export const messagingOptions = (settings: Settings): MessagingOptions => {
+  const retentionSeconds = unlessZero(settings["mqtt.log.retentionSeconds"])
+  return {
+    ...defaultMessagingOptions,
+    engine: settings["mqtt.log.engine"],
+    durability: settings["mqtt.log.durability"],
+    logShards: settings["mqtt.log.shards"],
+    logRetentionMs: retentionSeconds === undefined ? undefined : retentionSeconds * 1000,
+    logRetentionBytes: unlessZero(settings["mqtt.log.retentionBytes"]),
+    retained: {
+      messagesMax: settings["mqtt.retained.messagesMax"],
+      payloadBytesMax: settings["mqtt.retained.payloadBytesMax"]
+    },
+    delayedMax: settings["mqtt.delayed.countMax"],
+    sharedStrategy: settings["mqtt.sharedSubscription.strategy"],
+    offlineMax: settings["mqtt.session.offlineMax"]
+  }
+}
+
+export const mqttOptions = (settings: Settings): MqttOptions => ({
+  ...defaultMqttOptions,
+  tenant: settings["mqtt.tenant"],
+  packetSizeMax: settings["mqtt.maxPacketSizeBytes"],
+  receiveMaximum: settings["mqtt.receiveMaximum"],
+  maximumQos: settings["mqtt.maximumQos"],
+  retainAvailable: settings["mqtt.retainAvailable"],
+  wildcardSubscriptionAvailable: settings["mqtt.wildcardSubscriptionAvailable"],
+  sharedSubscriptionAvailable: settings["mqtt.sharedSubscription.enabled"],
+  subscriptionIdentifiersAvailable: settings["mqtt.subscriptionIdentifiersAvailable"],
+  topicAliasMaximum: settings["mqtt.topicAliasMax"],
+  sessionExpirySecondsMax: settings["mqtt.session.expirySecondsMax"],
+  keepAliveSecondsMax: settings["mqtt.keepAliveSecondsMax"],
+  inflightMax: settings["mqtt.session.inflightMax"],
+  queueMax: settings["mqtt.session.queueMax"],
+  queueDrop: settings["mqtt.session.queueDrop"],
+  topicLevelsMax: settings["mqtt.topicLevelsMax"],
+  topicLengthMax: settings["mqtt.topicLengthMax"],
+  clientIdLengthMax: settings["mqtt.clientIdLengthMax"],
+  subscriptionsPerClientMax: settings["mqtt.subscriptionsPerClientMax"],
+  strictClientIds: settings["mqtt.strictClientIds"],
+  responseInformation: settings["mqtt.responseInformation"],
+  exclusiveEnabled: settings["mqtt.exclusive.enabled"],
+  delayedEnabled: settings["mqtt.delayed.enabled"],
+  delayedSecondsMax: settings["mqtt.delayed.secondsMax"],
+  rewrite: settings["mqtt.rewrite"],
+  automaticSubscriptions: settings["mqtt.automaticSubscriptions"],
+  clientRate: {
+    messagesPerSecond: settings["limits.client.messagesPerSecond"],
+    bytesPerSecond: settings["limits.client.bytesPerSecond"]
+  },
+  tenantRate: {
+    messagesPerSecond: settings["limits.tenant.messagesPerSecond"],
+    bytesPerSecond: settings["limits.tenant.bytesPerSecond"]
+  },
+  progressIntervalMs: settings["mqtt.session.progressIntervalMs"],
+  sysIntervalMs: settings["sys.intervalSeconds"] * 1000,
+  slowSubscribers: {
+    enabled: settings["mqtt.slowSubscribers.enabled"],
+    thresholdMs: settings["mqtt.slowSubscribers.thresholdMs"],
+    countMax: settings["mqtt.slowSubscribers.countMax"],
+    windowSeconds: settings["mqtt.slowSubscribers.windowSeconds"]
+  }
+})
