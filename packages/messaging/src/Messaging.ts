@@ -84,6 +84,7 @@ const make = (options: MessagingOptions, time: Time) =>
     const run = (effect: Effect.Effect<void>) => void Runtime.runFork(runtime)(effect)
     const spacesByTenant = new Map<string, TenantSpace>()
     const opening = yield* Effect.makeSemaphore(1)
+    register(meters, spacesByTenant)
 
     const open = (tenant: string) =>
       Effect.gen(function* () {
@@ -118,7 +119,6 @@ const make = (options: MessagingOptions, time: Time) =>
           Math.random
         )
         yield* streams.follow(metadata.image())
-        register(meters, space)
         return space
       }).pipe(Effect.catchTag("OffsetOutOfRange", (error) => Effect.die(trimmedWhileOpening(error))))
 
@@ -175,20 +175,27 @@ const make = (options: MessagingOptions, time: Time) =>
 const trimmedWhileOpening = (error: OffsetOutOfRange) =>
   new Error(`a compacted shard lost offset ${error.offset} while it was being read`)
 
-/** A tenant's figures; tenants are made by administrators, so that the label set is bounded. */
-const register = (meters: typeof Meters.Service, space: TenantSpace): void => {
-  const labels = { tenant: space.tenant }
-  const { counters } = space
-  const gauge = (name: string, help: string, read: () => number) => meters.gauge(`effectmq_messaging_${name}`, help, read, labels)
-  gauge("messages_in", "Messages published, since start", () => counters.messagesIn)
-  gauge("payload_bytes_in", "Payload bytes published, since start", () => counters.bytesIn)
-  gauge("deliveries", "Messages handed to subscribers without the log, since start", () => counters.deliveries)
-  gauge("logged", "Messages appended to the MQTT log, since start", () => counters.logged)
-  gauge("unmatched", "Messages that no subscription matched, since start", () => counters.unmatched)
-  gauge("shared_dropped", "Messages that no member of a shared group could take, since start", () => counters.sharedDropped)
-  gauge("subscriptions", "Subscriptions now", () => space.routes.subscriptionCount)
-  gauge("retained_messages", "Retained messages now", () => space.retained.count)
-  gauge("retained_bytes", "Payload bytes of retained messages now", () => space.retained.bytes)
-  gauge("retained_refused", "Retained messages refused at a bound, since start", () => space.retained.refusedCount)
-  gauge("delayed_messages", "Delayed messages waiting now", () => space.delayed.count)
+/** Figures over all tenants: a label each would not be bounded. */
+const register = (meters: typeof Meters.Service, spaces: ReadonlyMap<string, TenantSpace>): void => {
+  const gauge = (name: string, help: string, of: (space: TenantSpace) => number) =>
+    meters.gauge(`effectmq_messaging_${name}`, help, () => {
+      let sum = 0
+      for (const space of spaces.values()) sum += of(space)
+      return sum
+    })
+  gauge("messages_in", "Messages published, since start", ({ counters }) => counters.messagesIn)
+  gauge("payload_bytes_in", "Payload bytes published, since start", ({ counters }) => counters.bytesIn)
+  gauge("deliveries", "Messages handed to subscribers without the log, since start", ({ counters }) => counters.deliveries)
+  gauge("logged", "Messages appended to the MQTT log, since start", ({ counters }) => counters.logged)
+  gauge("unmatched", "Messages that no subscription matched, since start", ({ counters }) => counters.unmatched)
+  gauge(
+    "shared_dropped",
+    "Messages that no member of a shared group could take, since start",
+    ({ counters }) => counters.sharedDropped
+  )
+  gauge("subscriptions", "Subscriptions now", ({ routes }) => routes.subscriptionCount)
+  gauge("retained_messages", "Retained messages now", ({ retained }) => retained.count)
+  gauge("retained_bytes", "Payload bytes of retained messages now", ({ retained }) => retained.bytes)
+  gauge("retained_refused", "Retained messages refused at a bound, since start", ({ retained }) => retained.refusedCount)
+  gauge("delayed_messages", "Delayed messages waiting now", ({ delayed }) => delayed.count)
 }
