@@ -36,13 +36,13 @@ export interface TlsListenOptions extends CommonListenOptions {
 
 export interface WsListenOptions extends CommonListenOptions {
   readonly kind: "ws"
-  readonly ws?: WebSocketOptions | undefined
+  readonly ws?: Partial<WebSocketOptions> | undefined
 }
 
 export interface WssListenOptions extends CommonListenOptions {
   readonly kind: "wss"
   readonly tls: TlsOptions
-  readonly ws?: WebSocketOptions | undefined
+  readonly ws?: Partial<WebSocketOptions> | undefined
 }
 
 export type ListenOptions = TcpListenOptions | TlsListenOptions | WsListenOptions | WssListenOptions

@@ -7,19 +7,28 @@
 import { Meters } from "@effectmq/metrics/Meters"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
+import * as Schedule from "effect/Schedule"
 import type { Scope } from "effect/Scope"
+import { createSecureContext, type SecureContextOptions } from "node:tls"
 import type { ConnectionAcceptor, TransportKind } from "./Connection.js"
 import { ConnectionLimits } from "./ConnectionLimits.js"
 import { withConnectionDefaults } from "./ConnectionOptions.js"
 import { TokenBucket } from "./core/TokenBucket.js"
 import { AcceptGate } from "./internal/AcceptGate.js"
+import { certificatesVersion, readCertificates, readsFiles } from "./internal/Certificates.js"
 import { ConnectionHome } from "./internal/ConnectionHome.js"
 import { ListenerServer, type Stage } from "./internal/ListenerServer.js"
+import { makeProxyStage } from "./internal/ProxyStage.js"
 import { type LogLine, RefusalLog } from "./internal/RefusalLog.js"
 import { carrySocket } from "./internal/SocketCarrier.js"
 import { socketFlush } from "./internal/TickFlush.js"
-import { ListenError, listenErrorOf } from "./ListenError.js"
-import { defaultBacklog, type ListenOptions } from "./ListenOptions.js"
+import { TlsStage } from "./internal/TlsStage.js"
+import { carryWebSocket } from "./internal/WebSocketCarrier.js"
+import { WebSocketStage } from "./internal/WebSocketStage.js"
+import { ListenError, type ListenErrorReason, listenErrorOf } from "./ListenError.js"
+import { defaultBacklog, defaultHandshakeTimeoutMs, type ListenOptions } from "./ListenOptions.js"
+import type { TlsOptions } from "./TlsOptions.js"
+import { defaultWebSocketOptions, type WebSocketOptions } from "./WebSocketOptions.js"
 
 export interface BoundListener {
   readonly kind: TransportKind
@@ -28,6 +37,8 @@ export interface BoundListener {
   readonly port: number
   /** Connections that the protocol has. */
   connections(): number
+  /** Reads the certificates again for all handshakes to come; what cannot be used leaves the old ones. Without TLS: nothing. */
+  readonly reloadCertificates: Effect.Effect<void, ListenError>
 }
 
 /** Whole milliseconds of a clock that does not jump. */
@@ -41,6 +52,32 @@ const makeLog = (runtime: Runtime.Runtime<never>): LogLine => {
   }
 }
 
+/** The gates from the accept to the protocol. @throws Error that says which option is wrong */
+const makeStages = (
+  options: ListenOptions,
+  home: ConnectionHome,
+  context: SecureContextOptions | undefined
+): { readonly first: Stage; readonly tls: TlsStage | undefined } => {
+  const carry: Stage = (socket, arrival) => {
+    arrival.gate.arrived(arrival)
+    carrySocket(home, socket, arrival, arrival.certificate)
+  }
+  const webSocketStage = (ws: Partial<WebSocketOptions> | undefined): Stage =>
+    new WebSocketStage({ ...defaultWebSocketOptions, ...ws }, (webSocket, socket, arrival) => {
+      arrival.gate.arrived(arrival)
+      carryWebSocket(home, webSocket, socket, arrival, arrival.certificate)
+    }).stage
+  const inner = options.kind === "ws" || options.kind === "wss" ? webSocketStage(options.ws) : carry
+  const tls =
+    (options.kind === "tls" || options.kind === "wss") && context !== undefined
+      ? new TlsStage(context, options.tls, options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs, inner)
+      : undefined
+  const placed: Stage = (socket, arrival) => {
+    if (arrival.gate.place(arrival)) (tls?.stage ?? inner)(socket, arrival)
+  }
+  return { first: options.proxyProtocol === undefined ? placed : makeProxyStage(options.proxyProtocol, placed), tls }
+}
+
 /** Listens until the scope closes. */
 export const listen = (
   options: ListenOptions,
@@ -50,38 +87,73 @@ export const listen = (
     const limits = yield* ConnectionLimits
     const meters = yield* Meters
     const log = makeLog(yield* Effect.runtime<never>())
-    const at = { kind: options.kind, host: options.host, port: options.port, backlog: options.backlog ?? defaultBacklog }
-    const invalid = (detail: string): ListenError => new ListenError({ ...at, reason: "invalid-options", detail })
+    const { host, kind, port, rate } = options
+    const at = { kind, host, port, backlog: options.backlog ?? defaultBacklog }
+    const refused = (reason: ListenErrorReason) => (cause: unknown) =>
+      new ListenError({ kind, host, port, reason, detail: cause instanceof Error ? cause.message : String(cause), cause })
+    const checked = <A>(make: () => A) => Effect.try({ try: make, catch: refused("invalid-options") })
 
-    const connectionOptions = yield* Effect.try({
-      try: () => withConnectionDefaults(options),
-      catch: (error) => invalid((error as Error).message)
-    })
-    const { rate } = options
-    const bucket = yield* Effect.try({
-      try: () => (rate === undefined ? undefined : new TokenBucket(rate.connectionsPerSecond, rate.burst)),
-      catch: (error) => invalid((error as Error).message)
-    })
-    const refusals = new RefusalLog(limits, log, `${at.kind}:${at.host}:${at.port}`)
-    const gate = new AcceptGate(limits, bucket, refusals, nowMs)
-    const home = new ConnectionHome(at.kind, connectionOptions, socketFlush, acceptor, meters)
+    const tlsOptions = kind === "tls" || kind === "wss" ? options.tls : undefined
+    if (tlsOptions !== undefined) yield* checked(() => checkTlsOptions(tlsOptions))
+    const certificates =
+      tlsOptions && (yield* Effect.tryPromise({ try: () => readCertificates(tlsOptions), catch: refused("certificate") }))
+    if (certificates !== undefined)
+      yield* Effect.try({ try: () => createSecureContext(certificates), catch: refused("certificate") })
 
-    const carry: Stage = (socket, arrival) => {
-      if (!gate.place(socket, arrival)) return
-      gate.arrived(socket, arrival)
-      carrySocket(home, socket, arrival, undefined)
-    }
+    const connectionOptions = yield* checked(() => withConnectionDefaults(options))
+    const bucket = yield* checked(() => rate && new TokenBucket(rate.connectionsPerSecond, rate.burst))
+    const refusals = new RefusalLog(limits, log, `${kind}:${host}:${port}`)
+    const gate = new AcceptGate(limits, bucket, refusals, options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs, nowMs)
+    const home = new ConnectionHome(kind, connectionOptions, socketFlush, acceptor, meters)
+    const { first, tls } = yield* checked(() => makeStages(options, home, certificates))
+
     const onAcceptError = (error: Error): void => refusals.refused("accept-error", "", nowMs(), error.message)
-    const server = new ListenerServer(at, gate, home, carry, nowMs, onAcceptError)
+    const server = new ListenerServer(at, gate, home, first, nowMs, onAcceptError)
     yield* Effect.acquireRelease(
       Effect.async<void, ListenError>((resume) => {
         server.begin((error) => resume(error === undefined ? Effect.void : Effect.fail(listenErrorOf(at, error))))
       }),
       () => drain(server, connectionOptions.drainTimeoutMs)
     )
+    const reloadCertificates =
+      tls === undefined || tlsOptions === undefined
+        ? Effect.void
+        : Effect.tryPromise({
+            try: async () => tls.replace(await readCertificates(tlsOptions)),
+            catch: refused("certificate")
+          })
+    if (tlsOptions !== undefined) yield* followCertificates(tlsOptions, reloadCertificates)
     const bound = server.boundAddress()
-    return { kind: at.kind, host: bound.address, port: bound.port, connections: () => home.connections.size }
+    return { kind, host: bound.address, port: bound.port, connections: () => home.connections.size, reloadCertificates }
   })
+
+const checkTlsOptions = (options: TlsOptions): void => {
+  if ((options.clientCertificate ?? "none") !== "none" && options.clientAuthorities === undefined)
+    throw new Error("tls.clientCertificate needs tls.clientAuthorities: whose certificates are good")
+}
+
+/** Reads the files again when one of them has changed; what cannot be used is told and the old ones stay. */
+const followCertificates = (options: TlsOptions, reload: Effect.Effect<void, ListenError>): Effect.Effect<void, never, Scope> => {
+  const intervalMs = options.reloadCheckIntervalMs ?? 30_000
+  if (intervalMs === 0 || !readsFiles(options)) return Effect.void
+  const version = Effect.orElseSucceed(
+    Effect.tryPromise(() => certificatesVersion(options)),
+    () => ""
+  )
+  return Effect.gen(function* () {
+    let seen = yield* version
+    const check = Effect.gen(function* () {
+      const current = yield* version
+      // A file that is away is being replaced.
+      if (current === seen || current === "") return
+      seen = current
+      yield* reload
+      yield* Effect.logInfo("certificates reloaded")
+    })
+    const look = Effect.catchAll(check, (error) => Effect.logError("certificates not reloaded", error.message))
+    yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(intervalMs)))
+  })
+}
 
 const drain = (server: ListenerServer, drainTimeoutMs: number): Effect.Effect<void> =>
   Effect.async<void>((resume) => {

@@ -2,11 +2,12 @@
  * What an accepted socket passes before anything is read from it: the limits. Holds its places until the socket is gone.
  */
 import type { Socket } from "node:net"
+import type { PeerCertificate } from "../Connection.js"
 import type { ConnectionLimitsService, RefusalReason } from "../ConnectionLimits.js"
 import { clientAddress } from "../core/ClientAddress.js"
 import type { TokenBucket } from "../core/TokenBucket.js"
 import type { RefusalLog } from "./RefusalLog.js"
-import type { PeerAddress } from "./StreamConnection.js"
+import { fromNextScan, type PeerAddress } from "./StreamConnection.js"
 
 const arrivalOf = Symbol("arrival")
 
@@ -20,9 +21,14 @@ export class Arrival implements PeerAddress {
   placed = false
   /** Still on its way to the protocol: PROXY header, TLS, WebSocket request. */
   arriving = true
+  /** What the client proved by TLS. */
+  certificate: PeerCertificate | undefined = undefined
+  sinceMs: number = fromNextScan
 
   constructor(
     readonly gate: AcceptGate,
+    /** The accepted one, below TLS. */
+    readonly socket: Socket,
     public remoteAddress: string,
     public remotePort: number,
     readonly localPort: number
@@ -31,13 +37,13 @@ export class Arrival implements PeerAddress {
 
 function onSocketClosed(this: ArrivedSocket): void {
   const arrival = this[arrivalOf]
-  if (arrival !== undefined) arrival.gate.leave(this, arrival)
+  if (arrival !== undefined) arrival.gate.leave(arrival)
 }
 
 /** A socket may fail before it has an owner that cares; its end is all that matters then. */
-function onEarlyError(): void {}
+export function ignoreError(): void {}
 
-export const arrivalOfSocket = (socket: Socket): Arrival | undefined => (socket as ArrivedSocket)[arrivalOf]
+export const arrivalOfSocket = (socket: object): Arrival | undefined => (socket as ArrivedSocket)[arrivalOf]
 
 /** Lets a TLS socket be found as what its raw socket is. */
 export const shareArrival = (socket: Socket, arrival: Arrival): void => {
@@ -45,14 +51,15 @@ export const shareArrival = (socket: Socket, arrival: Arrival): void => {
 }
 
 export class AcceptGate {
-  /** Sockets on their way to the protocol, to be ended at shutdown. */
-  readonly arriving = new Set<Socket>()
-  closed = false
+  /** Those on their way to the protocol that wait for something. */
+  private readonly arriving = new Set<Arrival>()
+  private closed = false
 
   constructor(
     private readonly limits: ConnectionLimitsService,
     private readonly rate: TokenBucket | undefined,
     private readonly refusals: RefusalLog,
+    private readonly handshakeTimeoutMs: number,
     private readonly nowMs: () => number
   ) {}
 
@@ -67,59 +74,71 @@ export class AcceptGate {
           ? undefined
           : "total-limit"
     if (reason !== undefined) {
-      socket.on("error", onEarlyError)
+      socket.on("error", ignoreError)
       socket.destroy()
       this.refusals.refused(reason, address, this.nowMs())
       return undefined
     }
-    const arrival = new Arrival(this, address, socket.remotePort ?? 0, socket.localPort ?? 0)
+    const arrival = new Arrival(this, socket, address, socket.remotePort ?? 0, socket.localPort ?? 0)
     ;(socket as ArrivedSocket)[arrivalOf] = arrival
     socket.on("close", onSocketClosed)
     return arrival
   }
 
   /** Takes the place of the client's address, which must be known by now; or ends the socket. */
-  place(socket: Socket, arrival: Arrival): boolean {
-    if (!this.limits.acquireAddress(arrival.remoteAddress)) {
-      this.refuse(socket, arrival, "address-limit")
-      return false
+  place(arrival: Arrival): boolean {
+    if (this.limits.acquireAddress(arrival.remoteAddress)) {
+      arrival.placed = true
+      return true
     }
-    arrival.placed = true
-    return true
+    this.refuse(arrival, "address-limit")
+    return false
   }
 
-  /** The socket has more to pass before the protocol has it. */
-  wait(socket: Socket): void {
-    this.arriving.add(socket)
-    socket.on("error", onEarlyError)
+  /** The socket has something to pass that takes time; bounded by the handshake timeout. */
+  wait(arrival: Arrival): void {
+    if (this.arriving.has(arrival)) return
+    this.arriving.add(arrival)
+    arrival.socket.on("error", ignoreError)
   }
 
-  /** The protocol has it. */
-  arrived(socket: Socket, arrival: Arrival): void {
+  /** The protocol gets it now. */
+  arrived(arrival: Arrival): void {
     arrival.arriving = false
-    this.arriving.delete(socket)
+    this.arriving.delete(arrival)
   }
 
-  refuse(socket: Socket, arrival: Arrival, reason: RefusalReason, detail = ""): void {
+  /** Counts and ends it. */
+  refuse(arrival: Arrival, reason: RefusalReason, detail = ""): void {
+    this.refuseGently(arrival, reason, detail)
+    arrival.socket.destroy()
+  }
+
+  /** Counts it; the caller has told the client why and ends it. */
+  refuseGently(arrival: Arrival, reason: RefusalReason, detail = ""): void {
     if (!arrival.arriving) return
+    this.wait(arrival)
     arrival.arriving = false
-    if (socket.listenerCount("error") === 0) socket.on("error", onEarlyError)
-    socket.destroy()
     this.refusals.refused(reason, arrival.remoteAddress, this.nowMs(), detail)
   }
 
   /** @internal the socket is gone */
-  leave(socket: Socket, arrival: Arrival): void {
-    this.arriving.delete(socket)
+  leave(arrival: Arrival): void {
+    this.arriving.delete(arrival)
     this.limits.release()
     if (arrival.placed) this.limits.releaseAddress(arrival.remoteAddress)
   }
 
-  shutDown(): void {
-    this.closed = true
+  /** Ends those that take too long. */
+  scan(nowMs: number): void {
+    for (const arrival of this.arriving) {
+      if (arrival.sinceMs === fromNextScan) arrival.sinceMs = nowMs
+      else if (nowMs - arrival.sinceMs >= this.handshakeTimeoutMs) this.refuse(arrival, "handshake-timeout")
+    }
   }
 
-  destroyArriving(): void {
-    for (const socket of [...this.arriving]) socket.destroy()
+  shutDown(): void {
+    this.closed = true
+    for (const arrival of [...this.arriving]) this.refuse(arrival, "shutting-down")
   }
 }

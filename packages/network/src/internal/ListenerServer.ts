@@ -31,7 +31,11 @@ export class ListenerServer {
     private readonly onAcceptError: (error: Error) => void
   ) {
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.onAccepted(socket))
-    this.scanTimer = setInterval(() => home.scan(nowMs()), scanIntervalMs)
+    this.scanTimer = setInterval(() => {
+      const now = nowMs()
+      gate.scan(now)
+      home.scan(now)
+    }, scanIntervalMs)
     this.scanTimer.unref()
   }
 
@@ -63,7 +67,6 @@ export class ListenerServer {
   stopAccepting(): void {
     this.server.close()
     this.gate.shutDown()
-    this.gate.destroyArriving()
     this.home.beginShutdown()
   }
 

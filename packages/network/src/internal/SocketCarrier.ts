@@ -77,6 +77,8 @@ export const carrySocket = (
   carrying.on("error", onError)
   carrying.on("close", onClose)
   carrying.on("end", onEnd)
-  // Begins to read, unless the protocol has paused already.
   carrying.on("data", onData)
+  // A gate before this one may have left it paused; the protocol may have paused it just now.
+  if (connection.pauseBits === 0) carrying.resume()
+  else carrying.pause()
 }
