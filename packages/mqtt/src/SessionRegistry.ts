@@ -246,7 +246,7 @@ export class SessionRegistry {
       }
     }
     this.context.space.publish(message, { acknowledged })
-    if (qos === 0 && !retain) acknowledged(0, undefined)
+    if (qos === 0) acknowledged(0, undefined)
   }
 }
 

@@ -13,6 +13,8 @@ export interface InboundUse {
   readonly packetId: number
   readonly use: number
   received: boolean
+  /** A later connection sent the same PUBLISH while it was pending, and waits for the outcome. */
+  whenReceived?: ((reasonCode: number) => void) | undefined
 }
 
 export class InboundQos2 {
@@ -50,7 +52,7 @@ export class InboundQos2 {
   restore(nextUse: number, uses: Iterable<InboundUse>): void {
     this.restoredNext = nextUse
     this.next = nextUse
-    for (const use of uses) this.usesByPacketId.set(use.packetId, { ...use })
+    for (const use of uses) this.usesByPacketId.set(use.packetId, { packetId: use.packetId, use: use.use, received: use.received })
   }
 
   /** The log holds a message of this use. Uses of one session may come in any order, because they stand in several sources. */

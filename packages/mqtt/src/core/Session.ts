@@ -220,11 +220,19 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     }
   }
 
+  /** Whether another session has the filter to itself: `$exclusive/`. */
+  exclusivelyTaken(target: SubscribeTarget): boolean {
+    if (!isExclusive(target.text)) return false
+    const holder = this.context.exclusiveByFilter.get(target.filter)
+    return holder !== undefined && holder !== this
+  }
+
   private keep(target: SubscribeTarget, subscription: Subscription, retainHandling: 0 | 1 | 2): Kept {
     const group = target.group === undefined ? undefined : this.context.space.group(target.filter, target.group)
     const kept: Kept = { subscription, group, retainHandling, replay: false }
     this.keptByFilter ??= new Map()
     this.keptByFilter.set(target.text, kept)
+    if (isExclusive(target.text)) this.context.exclusiveByFilter.set(target.filter, this)
     if (group !== undefined) this.hasGroups = true
     else if (this.durable && this.outbound.feed === undefined) this.makeFeed(subscription.since)
     return kept
@@ -238,12 +246,18 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     if (this.online) feed.attach()
   }
 
+  private leave(text: string, kept: Kept): void {
+    const { filter } = kept.subscription
+    this.context.space.unsubscribe(this, filter, kept.group?.name)
+    if (isExclusive(text)) this.context.exclusiveByFilter.delete(filter)
+  }
+
   /** Answers whether there was such a subscription. */
   unsubscribe(text: string): boolean {
     const kept = this.keptByFilter?.get(text)
     if (kept === undefined) return false
     this.keptByFilter?.delete(text)
-    this.context.space.unsubscribe(this, kept.subscription.filter, kept.group?.name)
+    this.leave(text, kept)
     if (kept.group !== undefined) this.outbound.leaveGroup(kept.group)
     this.outbound.dropReplays(text)
     if (this.durable) this.context.journal.subscriptionChanged(this, text)
@@ -313,7 +327,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const filters: Array<string> = []
     for (const [text, kept] of this.keptByFilter ?? []) {
       filters.push(text)
-      this.context.space.unsubscribe(this, kept.subscription.filter, kept.group?.name)
+      this.leave(text, kept)
     }
     this.keptByFilter = undefined
     this.gates = []
@@ -380,3 +394,5 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     }
   }
 }
+
+const isExclusive = (text: string): boolean => text.startsWith("$exclusive/")

@@ -71,6 +71,8 @@ export interface SessionContext {
   nowMs(): number
   /** A delivery to a connected client was acknowledged so long after the broker took the message. */
   observeLatency(session: Session, latencyMs: number): void
+  /** Who holds which `$exclusive/` subscription, by filter. */
+  readonly exclusiveByFilter: Map<string, Session>
   /** The session's deadline (will delay or expiry) has come. */
   deadline(session: Session, nowMs: number): void
 }

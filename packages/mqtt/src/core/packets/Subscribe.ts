@@ -1,0 +1,63 @@
+/**
+ * SUBSCRIBE and SUBACK [MQTT5 3.8, 3.9]: one answer per filter, in order; retained messages follow.
+ */
+import { encodeSuback } from "../../codec/Suback.js"
+import type { SubscribeEntry, SubscribePacket } from "../../codec/Packets.js"
+import { ReasonCode } from "../../codec/ReasonCode.js"
+import type { QoS } from "@effectmq/messaging/Message"
+import type { Admission } from "../ConnectionContext.js"
+import type { ConnectionMachine } from "../ConnectionMachine.js"
+import type { Session } from "../Session.js"
+
+export const handleSubscribe = (machine: ConnectionMachine, packet: SubscribePacket): void => {
+  const session = machine.session as Session
+  const { context } = machine
+  context.counters.subscribes++
+  if (packet.subscriptionIdentifier !== undefined && !context.options.subscriptionIdentifiersAvailable) {
+    machine.protocolError("subscription identifiers are not supported", ReasonCode.subscriptionIdentifiersNotSupported)
+    return
+  }
+  const reasonCodes: Array<number> = []
+  const replays: Array<() => void> = []
+  for (const entry of packet.entries) {
+    // [MQTT-3.8.3-4]
+    if (entry.noLocal && entry.filter.startsWith("$share/")) {
+      machine.protocolError("No Local on a shared subscription")
+      return
+    }
+    reasonCodes.push(subscribe(machine, session, entry, packet.subscriptionIdentifier, replays))
+  }
+  const answer = () => {
+    if (machine.state !== "connected") return
+    encodeSuback(machine.connection, machine.version, packet.packetId, reasonCodes, undefined, machine.packetSizeMax)
+    for (const replay of replays) replay()
+  }
+  // A persistent session's subscriptions are durable before SUBACK says so.
+  if (session.durable && reasonCodes.some((code) => code < 0x80)) session.afterWrite(answer)
+  else answer()
+}
+
+/** The reason code of one filter. */
+const subscribe = (
+  machine: ConnectionMachine,
+  session: Session,
+  entry: SubscribeEntry,
+  subscriptionId: number | undefined,
+  replays: Array<() => void>
+): number => {
+  const { context } = machine
+  const { permissions, tenant } = machine.admission as Admission
+  const target = context.rules.subscribe(entry.filter, session.clientId, session.user)
+  if (typeof target === "number") return target
+  if (!permissions.subscribe(target.filter)) return ReasonCode.notAuthorized
+  const isNew = !session.isSubscribed(target.text)
+  if (isNew && session.subscriptionCount >= context.options.subscriptionsPerClientMax) return ReasonCode.quotaExceeded
+  // Somebody else has it to himself.
+  if (session.exclusivelyTaken(target)) return ReasonCode.quotaExceeded
+  const qos = Math.min(entry.qos, context.options.maximumQos) as QoS
+  const { noLocal, retainAsPublished, retainHandling } = entry
+  const replay = session.subscribe(target, { qos, noLocal, retainAsPublished, retainHandling, subscriptionId })
+  if (replay !== undefined) replays.push(replay)
+  tenant.registry.events.subscribed(session, target.text)
+  return qos
+}
