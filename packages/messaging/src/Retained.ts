@@ -2,8 +2,10 @@
  * The retained messages of a tenant [MQTT5 3.3.1.3]: one per topic, in memory and in the compacted topic `__retained`.
  *
  * Invariants
- * - What memory holds is what a replay of the shard gives, save for what is still on its way into the log.
+ * - What memory holds is what a replay of the shard gives, save for what is still on its way into the log and for `$SYS/`.
  * - An empty payload removes [MQTT-3.3.1-6]; a bound refuses the new and keeps the old.
+ * - Below `$SYS/` stand figures that the broker publishes again and again: they are kept in memory alone, and do not count
+ *   against the bounds.
  */
 import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
@@ -37,6 +39,8 @@ export class Retained {
   private readonly entries = new TopicIndex<RetainedEntry>()
   private readonly writer: ShardWriter<Write>
   private payloadBytes = 0
+  /** Entries below `$SYS/`. */
+  private volatileCount = 0
   /** Messages refused because a bound was reached. */
   refusedCount = 0
 
@@ -94,12 +98,18 @@ export class Retained {
    */
   publish(message: Message, done: ((error: StorageError | undefined) => void) | undefined): boolean {
     const size = message.payloadEnd - message.payloadStart
+    if (isVolatile(message.topic)) {
+      if (size === 0) this.remove(message.topic)
+      else this.put({ message: ownCopy(message), offset: -1 })
+      done?.(undefined)
+      return true
+    }
     if (size === 0) {
       if (!this.remove(message.topic) && done === undefined) return true
       this.writer.append({ topic: message.topic, entry: undefined, done })
       return true
     }
-    const full = this.entries.size >= this.limits.messagesMax && this.entries.get(message.topic) === undefined
+    const full = this.count - this.volatileCount >= this.limits.messagesMax && this.entries.get(message.topic) === undefined
     if (size > this.limits.payloadBytesMax || full) {
       this.refusedCount++
       return false
@@ -113,7 +123,7 @@ export class Retained {
   /** Removes a topic's message by hand; answers whether there was one. */
   delete(topic: string): boolean {
     if (!this.remove(topic)) return false
-    this.writer.append({ topic, entry: undefined, done: undefined })
+    if (!isVolatile(topic)) this.writer.append({ topic, entry: undefined, done: undefined })
     return true
   }
 
@@ -160,6 +170,7 @@ export class Retained {
     const { message } = entry
     this.remove(message.topic)
     this.payloadBytes += message.payloadEnd - message.payloadStart
+    if (isVolatile(message.topic)) this.volatileCount++
     this.entries.set(message.topic, entry)
   }
 
@@ -167,9 +178,12 @@ export class Retained {
     const before = this.entries.get(topic)
     if (before === undefined) return false
     this.payloadBytes -= before.message.payloadEnd - before.message.payloadStart
+    if (isVolatile(topic)) this.volatileCount--
     return this.entries.delete(topic)
   }
 }
+
+const isVolatile = (topic: string): boolean => topic.startsWith("$SYS/")
 
 const isExpired = (message: Message, nowMs: number): boolean => message.expiresAtMs !== 0 && message.expiresAtMs <= nowMs
 
