@@ -9,4 +9,5 @@ export class StartError extends Data.TaggedError("StartError")<{
 }> {}
 
 /** Whatever a part failed with, as a sentence with what can be done about it. */
-export const startErrorOf = (error: { readonly message: string }): StartError => new StartError({ message: error.message, cause: error })
+export const startErrorOf = (error: { readonly message: string }): StartError =>
+  new StartError({ message: error.message, cause: error })

@@ -4,7 +4,7 @@ import { userOf } from "@effectmq/metadata/core/Image"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { request as httpRequest } from "node:http"
-import { api, layer, request } from "./adminHarness.js"
+import { api, auditEvents, layer, request } from "./adminHarness.js"
 import { AdminServer } from "../src/admin/AdminServer.js"
 
 const put = (body: unknown) => ({ method: "PUT", body })
@@ -105,6 +105,13 @@ describe("users", () => {
       expect((yield* api("/users/alice", { method: "DELETE" })).status).toBe(204)
       expect(yield* api("/users/alice", { method: "DELETE" })).toMatchObject({ status: 404, body: { error: "UnknownUser" } })
       expect((yield* api("/users/alice")).status).toBe(404)
+      const changes = auditEvents.flatMap((event) => (event.kind === "admin-change" ? [`${event.change} ${event.target}`] : []))
+      expect(changes.filter((change) => change.endsWith(" alice"))).toEqual([
+        "user-put-password alice",
+        "user-put alice",
+        "user-put-password alice",
+        "user-delete alice"
+      ])
     }).pipe(Effect.provide(layer()))
   )
 

@@ -5,6 +5,8 @@ import * as Alarms from "@effectmq/metrics/Alarms"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
 import { Messaging } from "@effectmq/messaging/Messaging"
+import type { AuditEvent } from "@effectmq/security/Audit"
+import * as AuditLog from "@effectmq/security/AuditLog"
 import * as PasswordHash from "@effectmq/security/PasswordHash"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import { resolve, settingsWith } from "@effectmq/schemas/config/Settings"
@@ -62,6 +64,9 @@ const sessionsLayer = Layer.sync(Sessions, () => {
   }
 })
 
+/** Changes made through any API of this file. */
+export const auditEvents: Array<AuditEvent> = []
+
 const messagingAbsent = Layer.succeed(Messaging, { space: () => Effect.dieMessage("no messages here"), spaces: () => [] })
 
 /** Everything the API needs; Messaging is not there unless it is given. */
@@ -71,6 +76,7 @@ export const parts = (settings: Settings) =>
     MetadataStore.layerMemory(),
     PasswordHash.layer({ costLog2: 4, scramIterations: 4096 }),
     settingsLayer(settings),
+    AuditLog.layerMemory(auditEvents),
     sessionsLayer,
     messagingAbsent
   ).pipe(Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer)))

@@ -9,7 +9,7 @@ import { Metadata } from "@effectmq/metadata/Metadata"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import { ServerSettings } from "../ServerSettings.js"
-import { body, created, done, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
+import { audited, body, created, done, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
 
 /** Room between positions, so that a rule can be put between two. */
 const positionStep = 10
@@ -38,6 +38,7 @@ const putRule = (tenantId: string, id: string | undefined) =>
     const position = wished.position ?? known?.position ?? (last?.position ?? 0) + positionStep
     const rule = { tenant: tenantId, id: id ?? stamped.commandId.slice(0, 8), ...wished, position }
     yield* Effect.mapError(controller.submit({ _tag: "PutAcl", ...stamped, ...rule }), ofMetadata)
+    yield* audited(tenantId, "acl-put", rule.id)
     return rule
   })
 
@@ -56,6 +57,7 @@ const replaceRule = Effect.gen(function* () {
 const deleteRule = Effect.gen(function* () {
   const command = { _tag: "DeleteAcl", ...(yield* stamp), tenant: yield* tenant, id: yield* pathPart("id") } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(command.tenant, "acl-delete", command.id)
   return done
 })
 
@@ -64,6 +66,7 @@ const setDefault = Effect.gen(function* () {
   const { effect } = yield* body(PutAclDefaultBody)
   const command = { _tag: "SetAclDefault", ...(yield* stamp), tenant: tenantId, ...(effect === null ? {} : { effect }) } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(tenantId, "acl-default", effect ?? "configuration")
   return ok(yield* show(tenantId))
 })
 

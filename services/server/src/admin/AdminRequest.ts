@@ -6,6 +6,7 @@ import { defaultTenant } from "@effectmq/schemas/Ids"
 import type { Messaging } from "@effectmq/messaging/Messaging"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { Metadata } from "@effectmq/metadata/Metadata"
+import { Audit } from "@effectmq/security/Audit"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -103,6 +104,10 @@ export const spaceOf = (
       (error) => new AdminError({ status: 503, error: error._tag, message: error.message })
     )
   })
+
+/** Records a change that was made through the API. */
+export const audited = (tenantId: string, change: string, target: string): Effect.Effect<void, never, Audit> =>
+  Effect.map(Audit, (audit) => audit.record({ kind: "admin-change", tenant: tenantId, by: "admin API", change, target }))
 
 /** A part of the path, decoded. */
 export const pathPart = (name: string): Effect.Effect<string, never, HttpRouter.RouteContext> =>

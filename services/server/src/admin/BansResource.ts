@@ -10,7 +10,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { badRequest, body, done, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
+import { audited, badRequest, body, done, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
 
 const ban = Effect.gen(function* () {
   const given = yield* pathPart("kind")
@@ -32,12 +32,14 @@ const putBan = Effect.gen(function* () {
   const wished = yield* body(PutBanBody)
   const command = { _tag: "PutBan", ...(yield* stamp), ...which, ...wished, by: "admin" } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(which.tenant, "ban-put", `${which.kind} ${which.value}`)
   return ok((yield* Metadata).image().bansByKey.get(banKey(which)))
 })
 
 const deleteBan = Effect.gen(function* () {
   const command = { _tag: "DeleteBan", ...(yield* stamp), ...(yield* ban) } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(command.tenant, "ban-delete", `${command.kind} ${command.value}`)
   return done
 })
 

@@ -6,7 +6,7 @@ import { Messaging } from "@effectmq/messaging/Messaging"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { done, limit, notFound, ok, pathPart, query, spaceOf, tenant, tenantField } from "./AdminRequest.js"
+import { audited, done, limit, notFound, ok, pathPart, query, spaceOf, tenant, tenantField } from "./AdminRequest.js"
 import { messageSummary } from "./RetainedResource.js"
 
 const limitMax = 10_000
@@ -22,9 +22,12 @@ const listDelayed = Effect.gen(function* () {
 })
 
 const cancelDelayed = Effect.gen(function* () {
-  const space = yield* spaceOf(yield* Messaging, yield* tenant)
+  const tenantId = yield* tenant
+  const space = yield* spaceOf(yield* Messaging, tenantId)
   const id = yield* pathPart("id")
-  return space.delayed.cancel(id) ? done : yield* Effect.fail(notFound(`no delayed message is called ${id}`))
+  if (!space.delayed.cancel(id)) return yield* Effect.fail(notFound(`no delayed message is called ${id}`))
+  yield* audited(tenantId, "delayed-cancel", id)
+  return done
 })
 
 export const router = HttpRouter.empty.pipe(

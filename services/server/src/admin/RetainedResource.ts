@@ -9,7 +9,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ServerSettings } from "../ServerSettings.js"
-import { badRequest, done, limit, notFound, ok, pathPart, query, spaceOf, tenant, tenantField } from "./AdminRequest.js"
+import { audited, badRequest, done, limit, notFound, ok, pathPart, query, spaceOf, tenant, tenantField } from "./AdminRequest.js"
 
 const limitMax = 10_000
 
@@ -52,9 +52,12 @@ const showRetained = Effect.gen(function* () {
 })
 
 const deleteRetained = Effect.gen(function* () {
-  const space = yield* spaceOf(yield* Messaging, yield* tenant)
+  const tenantId = yield* tenant
+  const space = yield* spaceOf(yield* Messaging, tenantId)
   const topic = yield* pathPart("topic")
-  return space.retained.delete(topic) ? done : yield* Effect.fail(notFound(`no message is retained for ${topic}`))
+  if (!space.retained.delete(topic)) return yield* Effect.fail(notFound(`no message is retained for ${topic}`))
+  yield* audited(tenantId, "retained-delete", topic)
+  return done
 })
 
 export const router = HttpRouter.empty.pipe(

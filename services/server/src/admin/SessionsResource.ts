@@ -5,7 +5,7 @@ import type { SessionSummary, SessionView, SubscriptionSummary } from "@effectmq
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { AdminError, done, limit, notFound, ok, pathPart, query, tenant, tenantField } from "./AdminRequest.js"
+import { AdminError, audited, done, limit, notFound, ok, pathPart, query, tenant, tenantField } from "./AdminRequest.js"
 import type { SessionFacts, SubscriptionFacts, TenantSessions } from "./Sessions.js"
 import { Sessions } from "./Sessions.js"
 
@@ -93,19 +93,24 @@ const showSession = Effect.gen(function* () {
 })
 
 const kickSession = Effect.gen(function* () {
-  const sessions = yield* sessionsOf(yield* tenant)
+  const tenantId = yield* tenant
+  const sessions = yield* sessionsOf(tenantId)
   const clientId = yield* pathPart("clientId")
   if (sessions.get(clientId) === undefined) return yield* Effect.fail(unknown(clientId))
   if (!sessions.kick(clientId)) {
     return yield* Effect.fail(new AdminError({ status: 409, error: "NotConnected", message: `${clientId} is not connected` }))
   }
+  yield* audited(tenantId, "session-kick", clientId)
   return done
 })
 
 const deleteSession = Effect.gen(function* () {
-  const sessions = yield* sessionsOf(yield* tenant)
+  const tenantId = yield* tenant
+  const sessions = yield* sessionsOf(tenantId)
   const clientId = yield* pathPart("clientId")
-  return sessions.delete(clientId) ? done : yield* Effect.fail(unknown(clientId))
+  if (!sessions.delete(clientId)) return yield* Effect.fail(unknown(clientId))
+  yield* audited(tenantId, "session-delete", clientId)
+  return done
 })
 
 const subscriptionParameters = Schema.Struct({

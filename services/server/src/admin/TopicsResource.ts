@@ -7,7 +7,7 @@ import { topicOf } from "@effectmq/metadata/core/Image"
 import { Metadata } from "@effectmq/metadata/Metadata"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
-import { body, created, done, notFound, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
+import { audited, body, created, done, notFound, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
 
 const show = (tenantId: string, name: string) =>
   Effect.flatMap(Metadata, (metadata) => {
@@ -32,6 +32,7 @@ const createTopic = Effect.gen(function* () {
   const controller = yield* Controller
   const command = { _tag: "CreateTopic", ...(yield* stamp), tenant: tenantId, name, ...wished } as const
   yield* Effect.mapError(controller.submit(command), ofMetadata)
+  yield* audited(tenantId, "topic-create", name)
   return created(yield* show(tenantId, name))
 })
 
@@ -42,6 +43,7 @@ const configureTopic = Effect.gen(function* () {
   const controller = yield* Controller
   const command = { _tag: "ConfigureTopic", ...(yield* stamp), tenant: tenantId, name, ...wished } as const
   yield* Effect.mapError(controller.submit(command), ofMetadata)
+  yield* audited(tenantId, "topic-configure", name)
   return ok(yield* show(tenantId, name))
 })
 
@@ -51,6 +53,7 @@ const deleteTopic = Effect.gen(function* () {
   const controller = yield* Controller
   const command = { _tag: "DeleteTopic", ...(yield* stamp), tenant: tenantId, name } as const
   yield* Effect.mapError(controller.submit(command), ofMetadata)
+  yield* audited(tenantId, "topic-delete", name)
   return done
 })
 

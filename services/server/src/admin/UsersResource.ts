@@ -10,7 +10,7 @@ import { Metadata } from "@effectmq/metadata/Metadata"
 import { PasswordHash } from "@effectmq/security/PasswordHash"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
-import { AdminError, badRequest, body, created, done, notFound, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
+import { AdminError, audited, badRequest, body, created, done, notFound, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
 
 const summaryOf = (user: User): UserSummary => ({
   tenant: user.tenant,
@@ -67,6 +67,7 @@ const putUser = Effect.gen(function* () {
   const superuser = wished.superuser ?? known?.superuser ?? false
   const command = { _tag: "PutUser", ...(yield* stamp), tenant: tenantId, name, superuser, ...secrets } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(tenantId, wished.password === undefined ? "user-put" : "user-put-password", name)
   const summary = yield* show(tenantId, name)
   return known === undefined ? created(summary) : ok(summary)
 })
@@ -74,6 +75,7 @@ const putUser = Effect.gen(function* () {
 const deleteUser = Effect.gen(function* () {
   const command = { _tag: "DeleteUser", ...(yield* stamp), tenant: yield* tenant, name: yield* pathPart("name") } as const
   yield* Effect.mapError((yield* Controller).submit(command), ofMetadata)
+  yield* audited(command.tenant, "user-delete", command.name)
   return done
 })
 
