@@ -59,7 +59,7 @@ export interface LoginExchange {
   step(data: Uint8Array, done: (answer: LoginAnswer) => void): void
 }
 
-/** Says who may come in; answers later, never from within the call. */
+/** Says who may come in; answers once, within the call or later. */
 export interface Login {
   login(credentials: Credentials, done: (answer: LoginAnswer) => void): void
   exchange(method: string, credentials: Credentials, done: (exchange: LoginExchange | Refusal) => void): void

@@ -14,7 +14,7 @@ import type { Session } from "../Session.js"
 import { fillIn } from "../TopicRules.js"
 
 export const handleConnect = (machine: ConnectionMachine, packet: ConnectPacket): void => {
-  const { context, connection } = machine
+  const { context } = machine
   const { options } = context
   machine.version = packet.version
   machine.problemInformation = packet.requestProblemInformation
@@ -47,7 +47,6 @@ export const handleConnect = (machine: ConnectionMachine, packet: ConnectPacket)
     machine.exchange = exchange
     exchange.step(packet.authenticationData ?? Buffer.alloc(0), (answer) => answered(machine, answer))
   })
-  connection.flush()
 }
 
 const shuttingDown: Refusal = { reasonCode: ReasonCode.serverUnavailable, message: "the server is shutting down" }

@@ -1,0 +1,106 @@
+/**
+ * Lets clients in: bans, flapping, authenticator, tenant, permissions; one Effect per CONNECT or AUTH.
+ */
+import {
+  type AuthenticationExchange,
+  type AuthenticationFailed,
+  type AuthenticatorService,
+  type Credentials,
+  type Principal
+} from "@effectmq/security/Authenticator"
+import type { AuthorizerService } from "@effectmq/security/Authorizer"
+import type { BansService } from "@effectmq/security/Bans"
+import type { FlappingDetectorService } from "@effectmq/security/FlappingDetector"
+import type { StorageError } from "@effectmq/storage/StorageError"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import { ReasonCode } from "./codec/ReasonCode.js"
+import type { Login, LoginAnswer, Refusal, TenantSessions } from "./core/ConnectionContext.js"
+
+export interface LoginParts {
+  readonly authenticator: AuthenticatorService
+  readonly authorizer: AuthorizerService
+  readonly bans: BansService
+  readonly flapping: FlappingDetectorService
+  readonly nowMs: () => number
+  readonly tenant: (tenant: string) => Effect.Effect<TenantSessions, StorageError>
+}
+
+const codeByReason: Readonly<Record<AuthenticationFailed["reason"], number>> = {
+  "bad-credentials": ReasonCode.badUserNameOrPassword,
+  "not-authorized": ReasonCode.notAuthorized,
+  unavailable: ReasonCode.serverUnavailable,
+  "bad-method": ReasonCode.badAuthenticationMethod
+}
+
+const refused = (reasonCode: number, message: string): LoginAnswer => ({ kind: "refused", refusal: { reasonCode, message } })
+
+const unavailable = refused(ReasonCode.serverUnavailable, "the server cannot let anybody in now")
+
+export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): Login => {
+  const runFork = Runtime.runFork(runtime)
+
+  /** Runs to an answer; a defect is logged and answered as unavailable. */
+  const answer = (effect: Effect.Effect<LoginAnswer, AuthenticationFailed | StorageError>, done: (answer: LoginAnswer) => void) => {
+    runFork(
+      effect.pipe(
+        Effect.catchTag("AuthenticationFailed", (error) => Effect.succeed(refused(codeByReason[error.reason], error.message))),
+        Effect.catchAllCause((cause) => Effect.as(Effect.logError("a login failed", cause), unavailable)),
+        Effect.map(done)
+      )
+    )
+  }
+
+  const banned = (credentials: Credentials): Refusal | undefined => {
+    const { tenant, clientId, address, username } = credentials
+    const nowMs = parts.nowMs()
+    const ban = parts.bans.banned({ tenant, clientId, address, user: username }, nowMs)
+    if (ban === undefined && !parts.flapping.connected(tenant, clientId, nowMs)) return undefined
+    return { reasonCode: ReasonCode.banned, message: "banned" }
+  }
+
+  const admitted = (principal: Principal, credentials: Credentials, data: Uint8Array | undefined) =>
+    Effect.map(parts.tenant(principal.tenant), (tenant): LoginAnswer => {
+      const { clientId, address } = credentials
+      return { kind: "admitted", admission: { principal, permissions: parts.authorizer.permissions({ principal, clientId, address }), tenant }, data }
+    })
+
+  const step = (exchange: AuthenticationExchange, credentials: Credentials, data: Uint8Array) =>
+    Effect.flatMap(exchange.step(data), (answer) =>
+      answer.principal === undefined
+        ? Effect.succeed<LoginAnswer>({ kind: "continue", data: answer.data })
+        : admitted(answer.principal, credentials, answer.data)
+    )
+
+  return {
+    login: (credentials, done) => {
+      const refusal = banned(credentials)
+      if (refusal !== undefined) {
+        done({ kind: "refused", refusal })
+        return
+      }
+      answer(
+        Effect.flatMap(parts.authenticator.authenticate(credentials), (principal) => admitted(principal, credentials, undefined)),
+        done
+      )
+    },
+    exchange: (method, credentials, done) => {
+      const refusal = banned(credentials)
+      if (refusal !== undefined) {
+        done(refusal)
+        return
+      }
+      runFork(
+        parts.authenticator.exchange(method, credentials).pipe(
+          Effect.match({
+            onFailure: (error): Refusal => ({ reasonCode: codeByReason[error.reason], message: error.message }),
+            onSuccess: (exchange) => ({
+              step: (data: Uint8Array, stepDone: (answer: LoginAnswer) => void) => answer(step(exchange, credentials, data), stepDone)
+            })
+          }),
+          Effect.map(done)
+        )
+      )
+    }
+  }
+}

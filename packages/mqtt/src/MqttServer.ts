@@ -1,0 +1,138 @@
+/**
+ * MQTT 3.1, 3.1.1 and 5.0 over TCP, TLS, WebSocket and secure WebSocket.
+ *
+ * `MqttServer.layer(options)` restores the sessions of its tenant, then listens. When its scope ends it says goodbye to every
+ * client (DISCONNECT 0x8B), waits for them, and writes what it knows of their sessions.
+ */
+import { randomBytes } from "node:crypto"
+import { Messaging } from "@effectmq/messaging/Messaging"
+import { Meters } from "@effectmq/metrics/Meters"
+import type { ConnectionAcceptor } from "@effectmq/network/Connection"
+import type { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
+import type { ListenError } from "@effectmq/network/ListenError"
+import { type BoundListener, listen } from "@effectmq/network/Listener"
+import type { ListenOptions } from "@effectmq/network/ListenOptions"
+import { Authenticator } from "@effectmq/security/Authenticator"
+import { Authorizer } from "@effectmq/security/Authorizer"
+import { Bans } from "@effectmq/security/Bans"
+import { FlappingDetector } from "@effectmq/security/FlappingDetector"
+import type { StorageError } from "@effectmq/storage/StorageError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Schedule from "effect/Schedule"
+import { ConnectionCounters, type ConnectionContext } from "./core/ConnectionContext.js"
+import { ConnectionMachine } from "./core/ConnectionMachine.js"
+import { defaultMqttOptions, type MqttOptions } from "./core/MqttOptions.js"
+import type { SlowSubscriber } from "./core/SlowSubscribers.js"
+import { TopicRules } from "./core/TopicRules.js"
+import { makeLogin } from "./LoginService.js"
+import { figuresOf, registerMeters } from "./MqttMeters.js"
+import type { SessionRegistry } from "./SessionRegistry.js"
+import { SessionStore } from "./SessionStore.js"
+import { publishFigures } from "./SysTopics.js"
+import { TenantTable } from "./TenantTable.js"
+
+export interface MqttServerOptions {
+  readonly listeners: ReadonlyArray<ListenOptions>
+  /** What is not given is as in `defaultMqttOptions`. */
+  readonly mqtt?: Partial<MqttOptions>
+}
+
+export interface MqttServerService {
+  readonly options: MqttOptions
+  /** In the order of the options, with the ports that were bound. */
+  readonly listeners: ReadonlyArray<BoundListener>
+  /** Sessions of a tenant; undefined where none of its clients was ever here. */
+  registry(tenant: string): SessionRegistry | undefined
+  /** Slowest first. */
+  slowSubscribers(tenant: string): ReadonlyArray<SlowSubscriber>
+}
+
+export class MqttServer extends Context.Tag("@effectmq/mqtt/MqttServer")<MqttServer, MqttServerService>() {}
+
+/** How often deadlines are looked at, and how long a connection keeps what it was allowed. */
+const tickMs = 250
+
+export const layer = (
+  options: MqttServerOptions
+): Layer.Layer<
+  MqttServer,
+  ListenError | StorageError,
+  Messaging | SessionStore | Authenticator | Authorizer | Bans | FlappingDetector | ConnectionLimits | Meters
+> => Layer.scoped(MqttServer, make(options))
+
+const make = (given: MqttServerOptions) =>
+  Effect.gen(function* () {
+    const options: MqttOptions = { ...defaultMqttOptions, ...given.mqtt }
+    const messaging = yield* Messaging
+    const sessions = yield* SessionStore
+    const meters = yield* Meters
+    const authenticator = yield* Authenticator
+    const authorizer = yield* Authorizer
+    const bans = yield* Bans
+    const flapping = yield* FlappingDetector
+    const runtime = yield* Effect.runtime<never>()
+    const runFork = Runtime.runFork(runtime)
+    const nowMs = () => Date.now()
+
+    const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs)
+    yield* tenants.open(options.tenant)
+
+    const context: ConnectionContext & { shuttingDown: boolean } = {
+      options,
+      rules: new TopicRules(options),
+      counters: new ConnectionCounters(),
+      login: makeLogin({ authenticator, authorizer, bans, flapping, nowMs, tenant: (name) => tenants.open(name) }, runtime),
+      nowMs,
+      receivedAtMs: nowMs(),
+      epoch: 0,
+      randomClientId: () => `emq${randomBytes(10).toString("hex")}`,
+      after: (delayMs, task) => {
+        const timer = setTimeout(task, delayMs)
+        return () => clearTimeout(timer)
+      },
+      log: (level, message, fields) => {
+        const line = level === "debug" ? Effect.logDebug(message) : level === "info" ? Effect.logInfo(message) : Effect.logWarning(message)
+        runFork(Effect.annotateLogs(line, fields))
+      },
+      shuttingDown: false
+    }
+    registerMeters(meters, context.counters, tenants)
+    const startedAtMs = nowMs()
+
+    const every = (intervalMs: number, task: () => void) =>
+      Effect.sync(task).pipe(Effect.repeat(Schedule.spaced(intervalMs)), Effect.forkScoped)
+    yield* every(tickMs, () => {
+      context.epoch++
+      tenants.advance(nowMs())
+    })
+    yield* every(options.progressIntervalMs, () => tenants.save())
+    if (options.sysIntervalMs > 0) {
+      yield* every(options.sysIntervalMs, () => {
+        for (const tenant of tenants.values()) {
+          publishFigures(tenant.space, figuresOf(context.counters, tenant, nowMs() - startedAtMs), nowMs())
+        }
+      })
+    }
+
+    // Finalizers run last to first: listeners drain, then sessions are saved.
+    yield* Effect.addFinalizer(() => tenants.saveAll)
+    const accept: ConnectionAcceptor = (connection) => new ConnectionMachine(connection, context)
+    const listeners: Array<BoundListener> = []
+    for (const listener of given.listeners) listeners.push(yield* listen(listener, accept))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        context.shuttingDown = true
+      })
+    )
+
+    const service: MqttServerService = {
+      options,
+      listeners,
+      registry: (tenant) => tenants.get(tenant)?.registry,
+      slowSubscribers: (tenant) => tenants.get(tenant)?.slow.list(nowMs()) ?? []
+    }
+    return service
+  })

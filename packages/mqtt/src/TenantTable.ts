@@ -1,0 +1,127 @@
+/**
+ * The tenants that are open on this node: space, sessions and timers of each. A tenant is opened, and its sessions are restored,
+ * at the start of the server or when its first client comes.
+ */
+import type { MessagingService } from "@effectmq/messaging/Messaging"
+import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { RateLimiter } from "@effectmq/security/core/RateLimiter"
+import type { StorageError } from "@effectmq/storage/StorageError"
+import * as Effect from "effect/Effect"
+import type { TenantSessions } from "./core/ConnectionContext.js"
+import type { MqttOptions } from "./core/MqttOptions.js"
+import type { Session } from "./core/Session.js"
+import { SessionCounters, type SessionContext } from "./core/SessionPorts.js"
+import { SlowSubscribers } from "./core/SlowSubscribers.js"
+import { SessionRegistry } from "./SessionRegistry.js"
+import { restoreSessions } from "./SessionRestore.js"
+import type { SessionStoreService, TenantSessionStore } from "./SessionStore.js"
+import { clientEventsToTopics } from "./SysTopics.js"
+
+export interface OpenTenant extends TenantSessions {
+  readonly tenant: string
+  readonly counters: SessionCounters
+  readonly slow: SlowSubscribers
+  readonly store: TenantSessionStore
+}
+
+/** How long the last progress may take to be written at stop. */
+const saveTimeout = "5 seconds"
+
+export class TenantTable {
+  private readonly tenantsByName = new Map<string, OpenTenant>()
+
+  private constructor(
+    private readonly messaging: MessagingService,
+    private readonly sessions: SessionStoreService,
+    private readonly options: MqttOptions,
+    private readonly nowMs: () => number,
+    private readonly opening: Effect.Semaphore
+  ) {}
+
+  static make(
+    messaging: MessagingService,
+    sessions: SessionStoreService,
+    options: MqttOptions,
+    nowMs: () => number
+  ): Effect.Effect<TenantTable> {
+    return Effect.map(Effect.makeSemaphore(1), (opening) => new TenantTable(messaging, sessions, options, nowMs, opening))
+  }
+
+  get(tenant: string): OpenTenant | undefined {
+    return this.tenantsByName.get(tenant)
+  }
+
+  values(): IterableIterator<OpenTenant> {
+    return this.tenantsByName.values()
+  }
+
+  /** The tenant, opened on first use. */
+  open(tenant: string): Effect.Effect<OpenTenant, StorageError> {
+    return Effect.suspend(() => {
+      const opened = this.tenantsByName.get(tenant)
+      if (opened !== undefined) return Effect.succeed(opened)
+      return this.opening.withPermits(1)(
+        Effect.suspend(() => {
+          const meanwhile = this.tenantsByName.get(tenant)
+          return meanwhile === undefined ? this.make(tenant) : Effect.succeed(meanwhile)
+        })
+      )
+    })
+  }
+
+  /** Lets deadlines come that have. */
+  advance(nowMs: number): void {
+    for (const { registry } of this.tenantsByName.values()) registry.advance(nowMs)
+  }
+
+  /** Writes progress that nothing waits for. */
+  save(): void {
+    for (const { store, space } of this.tenantsByName.values()) store.save(space.log)
+  }
+
+  /** Writes everything there is to know of every persistent session, and waits for it. */
+  readonly saveAll: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(
+      this.tenantsByName.values(),
+      ({ registry, store, space }) =>
+        Effect.async<void>((resume) => {
+          for (const session of registry.values()) if (session.durable) store.progressMoved(session)
+          store.save(space.log, () => resume(Effect.void))
+        }),
+      { discard: true }
+    )
+  ).pipe(
+    Effect.timeoutOption(saveTimeout),
+    Effect.flatMap((saved) => (saved._tag === "None" ? Effect.logWarning("sessions could not be saved in time") : Effect.void))
+  )
+
+  private make(tenant: string): Effect.Effect<OpenTenant, StorageError> {
+    return Effect.gen(this, function* () {
+      const space: TenantSpace = yield* this.messaging.space(tenant)
+      const opened = yield* this.sessions.open(tenant)
+      const { options, nowMs } = this
+      const slow = new SlowSubscribers(options.slowSubscribers)
+      const context: SessionContext = {
+        space,
+        journal: opened.store,
+        options: { inflightMax: options.inflightMax, queueMax: options.queueMax, queueDrop: options.queueDrop },
+        counters: new SessionCounters(),
+        exclusiveByFilter: new Map<string, Session>(),
+        nowMs,
+        observeLatency: (session, latencyMs) => {
+          if (latencyMs >= options.slowSubscribers.thresholdMs) slow.observe(session.clientId, latencyMs, nowMs())
+        },
+        deadline: (session, now) => registry.deadline(session, now)
+      }
+      const registry: SessionRegistry = new SessionRegistry(context)
+      space.log.hold(opened.store)
+      yield* restoreSessions(context, registry, opened)
+      registry.events = clientEventsToTopics(space, nowMs)
+      const { messagesPerSecond, bytesPerSecond } = options.tenantRate
+      const rate = messagesPerSecond > 0 || bytesPerSecond > 0 ? new RateLimiter(options.tenantRate) : undefined
+      const made: OpenTenant = { tenant, space, registry, rate, counters: context.counters, slow, store: opened.store }
+      this.tenantsByName.set(tenant, made)
+      return made
+    })
+  }
+}
