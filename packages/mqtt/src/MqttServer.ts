@@ -8,10 +8,10 @@ import { randomBytes } from "node:crypto"
 import { Messaging } from "@effectmq/messaging/Messaging"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { ConnectionAcceptor } from "@effectmq/network/Connection"
-import type { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
 import type { ListenError } from "@effectmq/network/ListenError"
-import { type BoundListener, listen } from "@effectmq/network/Listener"
+import type { BoundListener } from "@effectmq/network/Listener"
 import type { ListenOptions } from "@effectmq/network/ListenOptions"
+import { Network } from "@effectmq/network/Network"
 import { Authenticator } from "@effectmq/security/Authenticator"
 import { Authorizer } from "@effectmq/security/Authorizer"
 import { Bans } from "@effectmq/security/Bans"
@@ -60,7 +60,7 @@ export const layer = (
 ): Layer.Layer<
   MqttServer,
   ListenError | StorageError,
-  Messaging | SessionStore | Authenticator | Authorizer | Bans | FlappingDetector | ConnectionLimits | Meters
+  Messaging | SessionStore | Authenticator | Authorizer | Bans | FlappingDetector | Network | Meters
 > => Layer.scoped(MqttServer, make(options))
 
 const make = (given: MqttServerOptions) =>
@@ -68,6 +68,7 @@ const make = (given: MqttServerOptions) =>
     const options: MqttOptions = { ...defaultMqttOptions, ...given.mqtt }
     const messaging = yield* Messaging
     const sessions = yield* SessionStore
+    const network = yield* Network
     const meters = yield* Meters
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
@@ -121,7 +122,7 @@ const make = (given: MqttServerOptions) =>
     yield* Effect.addFinalizer(() => tenants.saveAll)
     const accept: ConnectionAcceptor = (connection) => new ConnectionMachine(connection, context)
     const listeners: Array<BoundListener> = []
-    for (const listener of given.listeners) listeners.push(yield* listen(listener, accept))
+    for (const listener of given.listeners) listeners.push(yield* network.listen(listener, accept))
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         context.shuttingDown = true

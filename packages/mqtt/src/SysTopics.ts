@@ -16,17 +16,14 @@ import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import type { ClientEvents, DisconnectReason } from "./core/ClientEvents.js"
 import type { Session } from "./core/Session.js"
 
-const publish = (space: TenantSpace, topic: string, text: string, nowMs: number): void => {
+/** Statistics are retained: below $SYS that is in memory only. */
+const publish = (space: TenantSpace, topic: string, text: string, retain: boolean, nowMs: number): void => {
   const payload = Buffer.from(text, "utf8")
-  space.publish(new Message(topic, payload, 0, payload.length, 0, false, undefined, nowMs, 0, "", undefined))
+  space.publish(new Message(topic, payload, 0, payload.length, 0, retain, undefined, nowMs, 0, "", undefined))
 }
 
-export const publishFigures = (
-  space: TenantSpace,
-  figures: ReadonlyMap<string, string | number>,
-  nowMs: number
-): void => {
-  for (const [name, value] of figures) publish(space, `$SYS/broker/${name}`, String(value), nowMs)
+export const publishFigures = (space: TenantSpace, figures: ReadonlyMap<string, string | number>, nowMs: number): void => {
+  for (const [name, value] of figures) publish(space, `$SYS/broker/${name}`, String(value), true, nowMs)
 }
 
 const escaped = (clientId: string): string => clientId.replace(/[/+#%]/g, (char) => encodeURIComponent(char))
@@ -36,7 +33,7 @@ export const clientEventsToTopics = (space: TenantSpace, nowMs: () => number): C
   const tell = (session: Session, event: string, fields: Readonly<Record<string, unknown>>): void => {
     const atMs = nowMs()
     const { clientId } = session
-    publish(space, `$SYS/clients/${escaped(clientId)}/${event}`, JSON.stringify({ clientId, ...fields, atMs }), atMs)
+    publish(space, `$SYS/clients/${escaped(clientId)}/${event}`, JSON.stringify({ clientId, ...fields, atMs }), false, atMs)
   }
   return {
     connected: (session) => {
