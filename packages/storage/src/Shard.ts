@@ -56,8 +56,9 @@ export interface Shard {
   /** Bytes kept, about. */
   sizeBytes(): number
   /**
-   * Gives the batch its offsets and begins to store it; `batch` belongs to the shard until `done`. Returns the base offset,
-   * or -1 where the batch was refused (`done` then carries the error). `done` is never called before `append` returns.
+   * Gives the batch its offsets and begins to store it; `batch` is the shard's from then on and must not be written to. Returns
+   * the base offset, or -1 where the batch was refused (`done` then carries the error). `done` is never called before `append`
+   * returns.
    */
   append(batch: Uint8Array, done: AppendCallback): number
   read(fromOffset: number, options: ReadOptions): Effect.Effect<ReadResult, StorageError | OffsetOutOfRange>
