@@ -35,6 +35,8 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("sessions", "Sessions now, connected or not", () => sum(tenants, ({ registry }) => registry.size))
   gauge("sessions_connected", "Sessions with a connection now", () => sum(tenants, ({ registry }) => registry.connectedCount))
   gauge("wills_published", "Wills published, since start", () => sum(tenants, ({ registry }) => registry.willsPublished))
+  gauge("slow_deliveries", "Deliveries slower than the threshold, since start", () => sum(tenants, ({ slow }) => slow.slowDeliveries))
+  gauge("slow_subscribers", "Slow clients and topics remembered now", () => sum(tenants, ({ slow }) => slow.size))
   const dropped = (reason: string, read: (counters: SessionCounters) => number) =>
     gauge(
       "dropped_messages",

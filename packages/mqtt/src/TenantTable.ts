@@ -11,7 +11,7 @@ import type { TenantSessions } from "./core/ConnectionContext.js"
 import type { MqttOptions } from "./core/MqttOptions.js"
 import type { Session } from "./core/Session.js"
 import { SessionCounters, type SessionContext } from "./core/SessionPorts.js"
-import { SlowSubscribers } from "./core/SlowSubscribers.js"
+import { SlowSubscribers } from "./features/SlowSubscribers.js"
 import { SessionRegistry } from "./SessionRegistry.js"
 import { restoreSessions } from "./SessionRestore.js"
 import type { SessionStoreService, TenantSessionStore } from "./SessionStore.js"
@@ -108,8 +108,8 @@ export class TenantTable {
         counters: new SessionCounters(),
         exclusiveByFilter: new Map<string, Session>(),
         nowMs,
-        observeLatency: (session, latencyMs) => {
-          if (latencyMs >= options.slowSubscribers.thresholdMs) slow.observe(session.clientId, latencyMs, nowMs())
+        observeLatency: (session, topic, latencyMs) => {
+          if (latencyMs > options.slowSubscribers.thresholdMs) slow.observe(session.clientId, topic, latencyMs, nowMs())
         },
         deadline: (session, now) => registry.deadline(session, now)
       }

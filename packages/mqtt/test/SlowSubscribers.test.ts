@@ -1,5 +1,4 @@
 import * as fc from "fast-check"
-import { MeterTable } from "@effectmq/metrics/core/MeterTable"
 import { SlowSubscribers } from "@effectmq/mqtt/features/SlowSubscribers"
 import { describe, expect, it } from "vitest"
 
@@ -43,13 +42,11 @@ describe("slow subscribers", () => {
   })
 
   it("are counted, and nobody is where it is turned off", () => {
-    const meters = new MeterTable()
     const slow = new SlowSubscribers(options)
     slow.observe("a", "t", 600, 0)
-    slow.register(meters)
     slow.observe("a", "t", 600, 0)
-    expect(meters.snapshot().get("effectmq_mqtt_slow_deliveries_total")).toBe(2)
-    expect(meters.snapshot().get("effectmq_mqtt_slow_subscribers")).toBe(1)
+    expect(slow.slowDeliveries).toBe(2)
+    expect(slow.size).toBe(1)
     const off = new SlowSubscribers({ ...options, enabled: false })
     off.observe("a", "t", 1e9, 0)
     expect(off.slowDeliveries).toBe(0)

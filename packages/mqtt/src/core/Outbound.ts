@@ -275,7 +275,8 @@ export class Outbound {
 
   private finish(delivery: Delivery): void {
     if (delivery.message !== undefined && !delivery.dup) {
-      this.context.observeLatency(this.session, this.context.nowMs() - delivery.message.publishedAtMs)
+      const { topic, publishedAtMs } = delivery.message
+      this.context.observeLatency(this.session, topic, this.context.nowMs() - publishedAtMs)
     }
     this.complete(delivery)
     this.session.roomAgain()

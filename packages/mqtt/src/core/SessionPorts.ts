@@ -70,7 +70,7 @@ export interface SessionContext {
   /** Wall clock, ms; exact enough for expiry. */
   nowMs(): number
   /** A delivery to a connected client was acknowledged so long after the broker took the message. */
-  observeLatency(session: Session, latencyMs: number): void
+  observeLatency(session: Session, topic: string, latencyMs: number): void
   /** Who holds which `$exclusive/` subscription, by filter. */
   readonly exclusiveByFilter: Map<string, Session>
   /** The session's deadline (will delay or expiry) has come. */

@@ -6,8 +6,6 @@
  * - At most `countMax` entries; one more pushes out the least slow of them, where it is slower than that.
  * - An entry shows the slowest delivery since it came in, and goes when none was slow for `windowSeconds`.
  */
-import type { Counter, MetersService } from "@effectmq/metrics/Meters"
-
 export interface SlowSubscribersOptions {
   readonly enabled: boolean
   /** A delivery that takes longer is slow. */
@@ -36,6 +34,8 @@ interface Entry {
 }
 
 export class SlowSubscribers {
+  /** Since start. */
+  slowDeliveries = 0
   private readonly entries = new Set<Entry>()
   private readonly byClientId = new Map<string, Map<string, Entry>>()
   private readonly thresholdMs: number
@@ -44,29 +44,21 @@ export class SlowSubscribers {
   private least: Entry | undefined
   /** Nothing expires before. */
   private nextExpiryMs = Number.POSITIVE_INFINITY
-  private slow: Counter = { value: 0 }
 
   constructor(private readonly options: SlowSubscribersOptions) {
     this.thresholdMs = options.enabled ? options.thresholdMs : Number.POSITIVE_INFINITY
     this.windowMs = options.windowSeconds * 1000
   }
 
-  /** Counts in meters from now on. */
-  register(meters: MetersService): void {
-    const counter = meters.counter("effectmq_mqtt_slow_deliveries_total", "Deliveries slower than the threshold")
-    counter.value += this.slow.value
-    this.slow = counter
-    meters.gauge("effectmq_mqtt_slow_subscribers", "Slow clients and topics that are remembered", () => this.entries.size)
-  }
-
-  get slowDeliveries(): number {
-    return this.slow.value
+  /** Entries now. */
+  get size(): number {
+    return this.entries.size
   }
 
   /** A client has acknowledged a message. Called for every delivery: where it was in time this is one comparison. */
   observe(clientId: string, topic: string, latencyMs: number, nowMs: number): void {
     if (latencyMs <= this.thresholdMs) return
-    this.slow.value++
+    this.slowDeliveries++
     const known = this.byClientId.get(clientId)?.get(topic)
     if (known !== undefined) {
       known.deliveries++
