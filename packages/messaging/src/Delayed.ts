@@ -106,7 +106,8 @@ export class Delayed {
       message.qos,
       message.retain,
       message.properties,
-      message.publishedAtMs,
+      // As it is found again after a restart: from then on it counts as published.
+      dueMs,
       message.expiresAtMs,
       message.publisher,
       id

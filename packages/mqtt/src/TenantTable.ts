@@ -109,7 +109,10 @@ export class TenantTable {
         exclusiveByFilter: new Map<string, Session>(),
         nowMs,
         observeLatency: (session, topic, latencyMs) => {
-          if (latencyMs > options.slowSubscribers.thresholdMs) slow.observe(session.clientId, topic, latencyMs, nowMs())
+          if (latencyMs <= options.slowSubscribers.thresholdMs) return
+          // What waited for the client to come back was not slow before it did.
+          const now = nowMs()
+          slow.observe(session.clientId, topic, Math.min(latencyMs, now - session.connectedAtMs), now)
         },
         deadline: (session, now) => registry.deadline(session, now)
       }

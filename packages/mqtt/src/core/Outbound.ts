@@ -274,7 +274,8 @@ export class Outbound {
   }
 
   private finish(delivery: Delivery): void {
-    if (delivery.message !== undefined && !delivery.dup) {
+    // A retained message may be old; how long it was kept says nothing of its reader.
+    if (delivery.message !== undefined && !delivery.dup && delivery.source !== retainedSource) {
       const { topic, publishedAtMs } = delivery.message
       this.context.observeLatency(this.session, topic, this.context.nowMs() - publishedAtMs)
     }
