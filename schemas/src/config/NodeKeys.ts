@@ -7,7 +7,7 @@ const oneGibibyte = 1024 * 1024 * 1024
 
 export const nodeKeys = {
   "node.id": integer({ fallback: 1, min: 1, max: 2147483647, doc: "Number of this node in its cluster." }),
-  "node.name": text({ fallback: "effectmq", doc: "Name of this node, as in `$SYS/brokers/<name>/...` and in logs." }),
+  "node.name": text({ fallback: "effectmq", doc: "Name of this node for people, as `effectmq status` shows it." }),
   "data.dir": text({ fallback: "./data", doc: "Directory of everything durable. One process at a time may hold it." }),
 
   "storage.wal.syncIntervalMs": integer({

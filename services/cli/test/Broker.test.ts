@@ -89,8 +89,18 @@ describe("pub and sub", () => {
   it("a message goes from one to the other, with its properties", async () => {
     const child = launch(["sub", "-t", "a/+", "-C", "1", "--json", "-b", `mqtt://127.0.0.1:${broker.mqttPort}`, "-i", "reader"])
     const outcome = outcomeOf(child)
-    await eventually(() => broker.run(["session", "show", "reader"]), ({ stdout }) => stdout.includes("a/+"))
-    const properties = ["--property", "content-type=text/plain", "--property", "user.colour=red", "--property", "message-expiry=60"]
+    await eventually(
+      () => broker.run(["session", "show", "reader"]),
+      ({ stdout }) => stdout.includes("a/+")
+    )
+    const properties = [
+      "--property",
+      "content-type=text/plain",
+      "--property",
+      "user.colour=red",
+      "--property",
+      "message-expiry=60"
+    ]
     expect(await broker.run(["pub", "-t", "a/b", "-m", "hällo", "-q", "1", ...properties])).toMatchObject({ code: 0, stderr: "" })
     const { code, stdout } = await outcome
     expect(code).toBe(0)
@@ -106,7 +116,9 @@ describe("pub and sub", () => {
   it("over WebSocket, retained, and from standard input", async () => {
     expect(await broker.run(["pub", "-t", "kept/1", "-m", "one", "-r", "-q", "2"])).toMatchObject({ code: 0 })
     const ws = ["-b", `ws://127.0.0.1:${broker.wsPort}`]
-    expect(await broker.run(["pub", "-t", "kept/2", "-l", "-r", "-q", "1", ...ws], { input: "first\nsecond\n" })).toMatchObject({ code: 0 })
+    expect(await broker.run(["pub", "-t", "kept/2", "-l", "-r", "-q", "1", ...ws], { input: "first\nsecond\n" })).toMatchObject({
+      code: 0
+    })
     const got = await broker.run(["sub", "-t", "kept/+", "-C", "2", "-v", ...ws])
     expect(got.code).toBe(0)
     expect(got.stdout.trim().split("\n").sort()).toEqual(["kept/1 one", "kept/2 second"])
@@ -120,7 +132,10 @@ describe("pub and sub", () => {
   it("sub ends with 0 on SIGINT", async () => {
     const child = launch(["sub", "-t", "x", "-i", "ended", "-b", `mqtt://127.0.0.1:${broker.mqttPort}`])
     const outcome = outcomeOf(child)
-    await eventually(() => broker.run(["session", "show", "ended"]), ({ code }) => code === 0)
+    await eventually(
+      () => broker.run(["session", "show", "ended"]),
+      ({ code }) => code === 0
+    )
     child.kill("SIGINT")
     expect((await outcome).code).toBe(0)
   })
@@ -135,7 +150,9 @@ describe("pub and sub", () => {
 
 describe("topic", () => {
   it("is created, listed, altered and deleted", async () => {
-    expect(await json(["topic", "create", "sensors", "--partitions", "2", "--mqtt-filter", "sensors/#"])).toMatchObject({ partitions: 2 })
+    expect(await json(["topic", "create", "sensors", "--partitions", "2", "--mqtt-filter", "sensors/#"])).toMatchObject({
+      partitions: 2
+    })
     expect(await broker.run(["topic", "create", "sensors"])).toMatchObject({ code: 1, stderr: expect.stringContaining("exists") })
     expect((await broker.run(["topic", "list"])).stdout).toMatch(/^sensors +file +2 +delete +fsync +sensors\/#$/m)
     expect(await json(["topic", "alter", "sensors", "--retention-ms", "1000"])).toMatchObject({ retentionMs: 1000 })
@@ -148,13 +165,33 @@ describe("topic", () => {
 
 describe("session", () => {
   it("is listed, shown, kicked and deleted", async () => {
-    const child = launch(["sub", "-t", "k", "-q", "1", "-i", "kicked", "--session-expiry", "600", "-b", `mqtt://127.0.0.1:${broker.mqttPort}`])
+    const child = launch([
+      "sub",
+      "-t",
+      "k",
+      "-q",
+      "1",
+      "-i",
+      "kicked",
+      "--session-expiry",
+      "600",
+      "-b",
+      `mqtt://127.0.0.1:${broker.mqttPort}`
+    ])
     const outcome = outcomeOf(child)
-    await eventually(() => broker.run(["session", "show", "kicked"]), ({ stdout }) => /^k +1/m.test(stdout))
-    expect((await broker.run(["session", "list", "--prefix", "kick"])).stdout).toMatch(/^kicked +- +yes +127\.0\.0\.1 +5\.0 +600 s/m)
+    await eventually(
+      () => broker.run(["session", "show", "kicked"]),
+      ({ stdout }) => /^k +1/m.test(stdout)
+    )
+    expect((await broker.run(["session", "list", "--prefix", "kick"])).stdout).toMatch(
+      /^kicked +- +yes +127\.0\.0\.1 +5\.0 +600 s/m
+    )
     expect(await broker.run(["session", "kick", "kicked"])).toMatchObject({ code: 0 })
     expect((await outcome).code).toBe(1)
-    expect(await broker.run(["session", "kick", "kicked"])).toMatchObject({ code: 1, stderr: expect.stringContaining("not connected") })
+    expect(await broker.run(["session", "kick", "kicked"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("not connected")
+    })
     expect(await broker.run(["session", "delete", "kicked"])).toMatchObject({ code: 0 })
     expect(await broker.run(["session", "show", "kicked"])).toMatchObject({ code: 1 })
   })
@@ -215,7 +252,10 @@ describe("stopping", () => {
       const own = await startBroker(join(directory.path, signal))
       const child = launch(["sub", "-t", "x", "-i", "there", "-b", `mqtt://127.0.0.1:${own.mqttPort}`])
       const outcome = outcomeOf(child)
-      await eventually(() => own.run(["session", "show", "there"]), ({ code }) => code === 0)
+      await eventually(
+        () => own.run(["session", "show", "there"]),
+        ({ code }) => code === 0
+      )
       expect(await own.stop(signal)).toBe(0)
       // 139: the server is shutting down.
       expect(await outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("139") })

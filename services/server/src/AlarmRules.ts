@@ -5,7 +5,7 @@ import { Alarms, thresholdRule } from "@effectmq/metrics/Alarms"
 import { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import type { StorageError } from "@effectmq/storage/StorageError"
-import { ShardEngine } from "@effectmq/storage/ShardEngine"
+import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
@@ -13,17 +13,17 @@ const percent = (part: number, whole: number): number => Math.round((100 * part)
 
 const describeStorage = (error: StorageError): string => `storage takes no writes (${error.reason}): ${error.message}`
 
-export const layer = (settings: Settings): Layer.Layer<never, never, Alarms | ConnectionLimits | ShardEngine> =>
+export const layer = (settings: Settings): Layer.Layer<never, never, Alarms | ConnectionLimits | ShardEngines> =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
       const alarms = yield* Alarms
       const limits = yield* ConnectionLimits
-      const engine = yield* ShardEngine
+      const engines = yield* ShardEngines
       const connectionsMax = settings["limits.connectionsMax"]
       yield* alarms.watch({
         name: "storage-takes-no-writes",
         check: () => {
-          const error = engine.fenced()
+          const error = engines.all.map((engine) => engine.fenced()).find((each) => each !== undefined)
           return error === undefined ? undefined : describeStorage(error)
         }
       })

@@ -5,6 +5,7 @@ import type { MessagingOptions } from "@effectmq/messaging/Messaging"
 import { defaultMessagingOptions } from "@effectmq/messaging/Messaging"
 import type { MqttOptions } from "@effectmq/mqtt/core/MqttOptions"
 import { defaultMqttOptions } from "@effectmq/mqtt/core/MqttOptions"
+import type { SessionStoreOptions } from "@effectmq/mqtt/SessionStore"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 
 /** 0 is no limit. */
@@ -28,6 +29,12 @@ export const messagingOptions = (settings: Settings): MessagingOptions => {
     offlineMax: settings["mqtt.session.offlineMax"]
   }
 }
+
+export const sessionStoreOptions = (settings: Settings): SessionStoreOptions => ({
+  engine: settings["mqtt.log.engine"],
+  durability: settings["mqtt.log.durability"],
+  shards: settings["mqtt.log.shards"]
+})
 
 export const mqttOptions = (settings: Settings): MqttOptions => ({
   ...defaultMqttOptions,

@@ -19,22 +19,25 @@ describe("where MQTT listens", () => {
   })
 
   it("everywhere once somebody is, or where it is told", () => {
-    expect(places({ "mqtt.ws.host": "10.1.2.3" }, false)).toEqual(Either.right(["mqtt.tcp 0.0.0.0:1883", "mqtt.ws 10.1.2.3:8083"]))
+    expect(places({ "mqtt.ws.host": "10.1.2.3" }, false)).toEqual(
+      Either.right(["mqtt.tcp 0.0.0.0:1883", "mqtt.ws 10.1.2.3:8083"])
+    )
   })
 
   it("a host beyond this machine is refused while nobody is configured, with what can be done", () => {
     const refused = Either.flip(places({ "mqtt.ws.host": "0.0.0.0" }, true))
     const message = Either.getOrThrow(refused).message
-    for (const word of ["mqtt.ws.host is 0.0.0.0", "effectmq user add", "auth.allowAnonymous=true"]) expect(message).toContain(word)
+    for (const word of ["mqtt.ws.host is 0.0.0.0", "effectmq user add", "auth.allowAnonymous=true"])
+      expect(message).toContain(word)
   })
 
   it("with TLS where a certificate is configured", () => {
     expect(places(certificate, false)).toEqual(
       Either.right(["mqtt.tcp 0.0.0.0:1883", "mqtt.ws 0.0.0.0:8083", "mqtt.tls 0.0.0.0:1885", "mqtt.wss 0.0.0.0:8085"])
     )
-    expect(places({ ...certificate, "mqtt.tls.enabled": false, "mqtt.tcp.enabled": false, "mqtt.ws.enabled": false }, false)).toEqual(
-      Either.right(["mqtt.wss 0.0.0.0:8085"])
-    )
+    expect(
+      places({ ...certificate, "mqtt.tls.enabled": false, "mqtt.tcp.enabled": false, "mqtt.ws.enabled": false }, false)
+    ).toEqual(Either.right(["mqtt.wss 0.0.0.0:8085"]))
   })
 
   it("every limit reaches every listener", () => {
@@ -59,5 +62,6 @@ describe("where MQTT listens", () => {
 
 it("loopback is 127.0.0.0/8 and ::1, whatever the form", () => {
   for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost"]) expect(isLoopback(address)).toBe(true)
-  for (const address of ["", "10.0.0.1", "128.0.0.1", "::", "0.0.0.0", "127.evil.example", "fe80::1"]) expect(isLoopback(address)).toBe(false)
+  for (const address of ["", "10.0.0.1", "128.0.0.1", "::", "0.0.0.0", "127.evil.example", "fe80::1"])
+    expect(isLoopback(address)).toBe(false)
 })

@@ -4,10 +4,11 @@
 import * as Alarms from "@effectmq/metrics/Alarms"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
-import { Messaging } from "@effectmq/messaging/Messaging"
+import * as Messaging from "@effectmq/messaging/Messaging"
 import type { AuditEvent } from "@effectmq/security/Audit"
 import * as AuditLog from "@effectmq/security/AuditLog"
 import * as PasswordHash from "@effectmq/security/PasswordHash"
+import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import { resolve, settingsWith } from "@effectmq/schemas/config/Settings"
 import * as Effect from "effect/Effect"
@@ -52,6 +53,8 @@ const session = (clientId: string, connected: boolean): SessionFacts => ({
 const sessionsLayer = Layer.sync(Sessions, () => {
   const byClientId = new Map(["here", "away"].map((clientId) => [clientId, session(clientId, clientId === "here")]))
   return {
+    slowSubscribers: (tenant: string) =>
+      tenant === "default" ? [{ clientId: "here", topic: "a/b", latencyMs: 900, deliveries: 2, lastAtMs: 1000 }] : [],
     ofTenant: (tenant: string) =>
       tenant === "default"
         ? {
@@ -67,19 +70,23 @@ const sessionsLayer = Layer.sync(Sessions, () => {
 /** Changes made through any API of this file. */
 export const auditEvents: Array<AuditEvent> = []
 
-const messagingAbsent = Layer.succeed(Messaging, { space: () => Effect.dieMessage("no messages here"), spaces: () => [] })
+const messagesInMemory = Messaging.layer({ engine: "memory", durability: "os", logShards: 1 }).pipe(
+  Layer.provide(ShardEngines.layer({}))
+)
 
-/** Everything the API needs; Messaging is not there unless it is given. */
+/** Everything the API needs. */
 export const parts = (settings: Settings) =>
   Layer.mergeAll(
     Alarms.layer(),
-    MetadataStore.layerMemory(),
     PasswordHash.layer({ costLog2: 4, scramIterations: 4096 }),
     settingsLayer(settings),
     AuditLog.layerMemory(auditEvents),
     sessionsLayer,
-    messagingAbsent
-  ).pipe(Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer)))
+    messagesInMemory
+  ).pipe(
+    Layer.provideMerge(MetadataStore.layerMemory()),
+    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer))
+  )
 
 export const layer = (overrides: Partial<Settings> = {}) => {
   const settings = settingsWith({ "admin.http.port": 0, ...overrides })

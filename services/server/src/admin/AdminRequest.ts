@@ -118,4 +118,8 @@ export const created = (value: unknown) => HttpServerResponse.unsafeJson(value, 
 export const done = HttpServerResponse.empty({ status: 204 })
 
 export const errorResponse = (error: AdminError) =>
-  HttpServerResponse.unsafeJson({ error: error.error, message: error.message }, { status: error.status })
+  HttpServerResponse.unsafeJson(
+    { error: error.error, message: error.message },
+    // The rest of a body that was not read must not be taken for the next request.
+    { status: error.status, ...(error === tooLarge ? { headers: { connection: "close" } } : {}) }
+  )

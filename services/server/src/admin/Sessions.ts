@@ -1,6 +1,7 @@
 /**
  * What the admin API needs to know of MQTT sessions. Adapter: `MqttSessions.layer`; tests bring their own.
  */
+import type { SlowSubscriberSummary } from "@effectmq/schemas/admin/SlowSubscribers"
 import * as Context from "effect/Context"
 
 export interface SubscriptionFacts {
@@ -43,6 +44,8 @@ export interface TenantSessions {
 export interface SessionsService {
   /** undefined: nobody of this tenant has come yet. */
   ofTenant(tenant: string): TenantSessions | undefined
+  /** Slowest first. */
+  slowSubscribers(tenant: string): ReadonlyArray<SlowSubscriberSummary>
 }
 
 export class Sessions extends Context.Tag("@effectmq/server/Sessions")<Sessions, SessionsService>() {}

@@ -1,5 +1,5 @@
 /**
- * `/sessions` and `/subscriptions`: MQTT sessions, connected or not, and what they subscribe to.
+ * `/sessions`, `/subscriptions` and `/slow-subscribers`: MQTT sessions, connected or not, and what they subscribe to.
  */
 import type { SessionSummary, SessionView, SubscriptionSummary } from "@effectmq/schemas/admin/Sessions"
 import * as HttpRouter from "@effect/platform/HttpRouter"
@@ -142,10 +142,15 @@ const listSubscriptions = Effect.gen(function* () {
   return ok({ subscriptions: items, more })
 })
 
+const listSlowSubscribers = Effect.gen(function* () {
+  return ok((yield* Sessions).slowSubscribers(yield* tenant))
+})
+
 export const router = HttpRouter.empty.pipe(
   HttpRouter.get("/sessions", listSessions),
   HttpRouter.get("/sessions/:clientId", showSession),
   HttpRouter.post("/sessions/:clientId/kick", kickSession),
   HttpRouter.del("/sessions/:clientId", deleteSession),
-  HttpRouter.get("/subscriptions", listSubscriptions)
+  HttpRouter.get("/subscriptions", listSubscriptions),
+  HttpRouter.get("/slow-subscribers", listSlowSubscribers)
 )

@@ -10,7 +10,19 @@ import { Metadata } from "@effectmq/metadata/Metadata"
 import { PasswordHash } from "@effectmq/security/PasswordHash"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
-import { AdminError, audited, badRequest, body, created, done, notFound, ofMetadata, ok, pathPart, tenant } from "./AdminRequest.js"
+import {
+  AdminError,
+  audited,
+  badRequest,
+  body,
+  created,
+  done,
+  notFound,
+  ofMetadata,
+  ok,
+  pathPart,
+  tenant
+} from "./AdminRequest.js"
 
 const summaryOf = (user: User): UserSummary => ({
   tenant: user.tenant,

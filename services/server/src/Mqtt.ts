@@ -1,0 +1,49 @@
+/**
+ * MQTT as the settings say: its listeners, its sessions for the admin API, and where it listens told to the node.
+ */
+import { Authenticator } from "@effectmq/security/Authenticator"
+import * as MqttServer from "@effectmq/mqtt/MqttServer"
+import * as SessionStore from "@effectmq/mqtt/SessionStore"
+import * as Network from "@effectmq/network/Network"
+import type { Settings } from "@effectmq/schemas/config/Settings"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { AdminServer } from "./admin/AdminServer.js"
+import { Sessions } from "./admin/Sessions.js"
+import { mqttListeners } from "./MqttListeners.js"
+import { mqttOptions, sessionStoreOptions } from "./MqttSettings.js"
+import { NodeState } from "./NodeState.js"
+
+/** What the admin API sees of it. */
+const sessions = Layer.effect(
+  Sessions,
+  Effect.map(MqttServer.MqttServer, (server) => ({
+    ofTenant: (tenant) => server.registry(tenant),
+    slowSubscribers: (tenant) => server.slowSubscribers(tenant)
+  }))
+)
+
+export const layer = (settings: Settings) =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const state = yield* NodeState
+      const admin = yield* AdminServer
+      const open = (yield* Authenticator).open()
+      const listeners = yield* mqttListeners(settings, open)
+      state.authentication = open ? "open" : settings["auth.allowAnonymous"] ? "anonymous" : "users"
+      state.listeners.push({ name: "admin.http", host: admin.host, port: admin.port })
+      const server = MqttServer.layer({ mqtt: mqttOptions(settings), listeners: listeners.map(({ options }) => options) })
+      const told = Layer.effectDiscard(
+        Effect.map(MqttServer.MqttServer, (running) => {
+          running.listeners.forEach(({ host, port }, index) => {
+            state.listeners.push({ name: listeners[index]?.name ?? "mqtt", host, port })
+          })
+        })
+      )
+      return Layer.merge(sessions, told).pipe(
+        Layer.provide(server),
+        Layer.provide(SessionStore.layer(sessionStoreOptions(settings))),
+        Layer.provide(Network.layer)
+      )
+    })
+  )

@@ -1,0 +1,50 @@
+/**
+ * Who may connect and do what, from the settings: users, rules and bans in metadata.
+ */
+import type { Controller } from "@effectmq/metadata/Controller"
+import type { Metadata } from "@effectmq/metadata/Metadata"
+import type { Meters } from "@effectmq/metrics/Meters"
+import * as AclAuthorizer from "@effectmq/security/AclAuthorizer"
+import type { Audit } from "@effectmq/security/Audit"
+import * as AuditLog from "@effectmq/security/AuditLog"
+import type { Authenticator } from "@effectmq/security/Authenticator"
+import type { Authorizer } from "@effectmq/security/Authorizer"
+import * as Bans from "@effectmq/security/Bans"
+import * as FlappingDetector from "@effectmq/security/FlappingDetector"
+import * as PasswordHash from "@effectmq/security/PasswordHash"
+import * as UsersAuthenticator from "@effectmq/security/UsersAuthenticator"
+import type { Settings } from "@effectmq/schemas/config/Settings"
+import * as Layer from "effect/Layer"
+import * as LocalAnonymous from "./LocalAnonymous.js"
+
+export type SecurityParts =
+  | Authenticator
+  | Authorizer
+  | Bans.Bans
+  | FlappingDetector.FlappingDetector
+  | PasswordHash.PasswordHash
+  | Audit
+
+const authenticator = (settings: Settings) => {
+  const users = UsersAuthenticator.layer({
+    allowAnonymous: settings["auth.allowAnonymous"],
+    useCertificateCommonName: settings["auth.certificateUsers"]
+  })
+  return settings["auth.allowAnonymous"] ? users : Layer.provide(LocalAnonymous.layer, users)
+}
+
+const flapping = (settings: Settings) =>
+  settings["mqtt.flapping.enabled"]
+    ? FlappingDetector.layer({
+        connectsMax: settings["mqtt.flapping.connectsMax"],
+        windowSeconds: settings["mqtt.flapping.windowSeconds"],
+        banSeconds: settings["mqtt.flapping.banSeconds"]
+      })
+    : FlappingDetector.layerOff
+
+export const layer = (settings: Settings): Layer.Layer<SecurityParts, never, Metadata | Controller | Meters> =>
+  Layer.mergeAll(
+    authenticator(settings),
+    AclAuthorizer.layer({ defaultEffect: settings["auth.defaultAcl"] }),
+    flapping(settings)
+  ).pipe(Layer.provideMerge(Bans.layer()), Layer.provideMerge(Layer.mergeAll(PasswordHash.layer(), AuditLog.layer())))

@@ -1,0 +1,70 @@
+/**
+ * A node with every role in one process, on files: this page chooses the adapters, `Main` runs it.
+ *
+ * It starts from the bottom of this page upward and stops the other way round: clients first, the admin HTTP server last.
+ */
+import { join } from "node:path"
+import * as SqliteEventStore from "@effectmq/eventsource/SqliteEventStore"
+import * as Messaging from "@effectmq/messaging/Messaging"
+import * as MetadataStore from "@effectmq/metadata/MetadataStore"
+import * as Alarms from "@effectmq/metrics/Alarms"
+import * as ProcessMeters from "@effectmq/metrics/ProcessMeters"
+import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
+import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
+import * as ShardEngines from "@effectmq/storage/ShardEngines"
+import type { Resolved, Settings } from "@effectmq/schemas/config/Settings"
+import * as Layer from "effect/Layer"
+import * as AdminApi from "./admin/AdminApi.js"
+import * as AdminServer from "./admin/AdminServer.js"
+import * as AlarmRules from "./AlarmRules.js"
+import * as Mqtt from "./Mqtt.js"
+import { messagingOptions } from "./MqttSettings.js"
+import * as NodeState from "./NodeState.js"
+import * as Security from "./Security.js"
+import { ServerSettings } from "./ServerSettings.js"
+import { version } from "./Version.js"
+
+const admin = (settings: Settings) =>
+  AdminServer.layer({
+    host: settings["admin.http.host"],
+    port: settings["admin.http.port"],
+    token: settings["admin.token"],
+    metrics: settings["metrics.enabled"]
+  })
+
+const storage = (settings: Settings) =>
+  ShardEngines.layer({
+    memory: { bytesMax: settings["storage.memory.bytesMax"] },
+    file: {
+      directory: join(settings["data.dir"], "shards"),
+      syncIntervalMs: settings["storage.wal.syncIntervalMs"],
+      segmentBytes: settings["storage.segmentBytes"]
+    }
+  })
+
+const metadata = (settings: Settings) =>
+  MetadataStore.layer({
+    node: { nodeId: settings["node.id"], name: settings["node.name"], version, addresses: [], roles: ["meta", "broker"] }
+  }).pipe(Layer.provide(SqliteEventStore.layer({ filename: join(settings["data.dir"], "metadata.sqlite") })))
+
+/** 0 is no limit. */
+const connectionLimits = (settings: Settings) =>
+  ConnectionLimits.layer({
+    connectionsMax: settings["limits.connectionsMax"],
+    connectionsPerAddressMax: settings["limits.connectionsPerAddressMax"] || Number.MAX_SAFE_INTEGER
+  })
+
+export const layer = (resolved: Resolved) => {
+  const { settings } = resolved
+  return AdminApi.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(Mqtt.layer(settings), AlarmRules.layer(settings))),
+    Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
+    Layer.provideMerge(Security.layer(settings)),
+    Layer.provideMerge(metadata(settings)),
+    // First of what is durable: it makes the data directory and holds its lock.
+    Layer.provideMerge(storage(settings)),
+    Layer.provideMerge(connectionLimits(settings)),
+    Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),
+    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, resolved)))
+  )
+}
