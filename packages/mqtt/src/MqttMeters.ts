@@ -1,9 +1,10 @@
 /**
- * What MQTT counts, as meters and as the figures under `$SYS/broker/`.
+ * What MQTT counts, as meters and as the figures under `$SYS`.
  */
 import type { MetersService } from "@effectmq/metrics/Meters"
 import type { ConnectionCounters } from "./core/ConnectionContext.js"
 import type { SessionCounters } from "./core/SessionPorts.js"
+import type { SysFigures } from "./features/core/SysFigures.js"
 import type { OpenTenant, TenantTable } from "./TenantTable.js"
 
 const sum = (tenants: TenantTable, of: (tenant: OpenTenant) => number): number => {
@@ -52,26 +53,46 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("resent_messages", "Messages sent again on a new connection, since start", () => sum(tenants, (tenant) => tenant.counters.resent))
 }
 
-/** The figures of one tenant. */
+/** All series of a meter together; undefined where nobody registered it. */
+const sumOf = (meters: ReadonlyMap<string, number>, name: string): number | undefined => {
+  let total: number | undefined
+  for (const [key, value] of meters) if (key === name || key.startsWith(`${name}{`)) total = (total ?? 0) + value
+  return total
+}
+
+const given = (name: keyof SysFigures, value: number | undefined): SysFigures => (value === undefined ? {} : { [name]: value })
+
+/** The figures of one tenant for `$SYS`; connections, packets and bytes are those of the node. `meters`: a snapshot. */
 export const figuresOf = (
   counters: ConnectionCounters,
-  tenant: OpenTenant,
-  uptimeMs: number
-): ReadonlyMap<string, string | number> => {
-  const { registry, space } = tenant
-  return new Map<string, string | number>([
-    ["version", "EffectMQ 0.1.0"],
-    ["uptime", Math.floor(uptimeMs / 1000)],
-    ["clients/connected", registry.connectedCount],
-    ["clients/disconnected", registry.size - registry.connectedCount],
-    ["clients/total", registry.size],
-    ["messages/received", space.counters.messagesIn],
-    ["publish/messages/received", counters.publishesReceived],
-    ["publish/messages/sent", counters.publishesSent],
-    ["publish/bytes/received", space.counters.bytesIn],
-    ["publish/messages/dropped", tenant.counters.droppedQos0Saturated + tenant.counters.droppedQueueFull],
-    ["retained messages/count", space.retained.count],
-    ["subscriptions/count", space.routes.subscriptionCount],
-    ["delayed/count", space.delayed.count]
-  ])
+  { registry, space, counters: dropped }: OpenTenant,
+  meters: ReadonlyMap<string, number>
+): SysFigures => {
+  const { connectsAccepted, subscribes, unsubscribes, pings } = counters
+  const answered = connectsAccepted + subscribes + unsubscribes + pings
+  let inflightMessages = 0
+  for (const session of registry.values()) inflightMessages += session.outbound.inflightCount
+  return {
+    clientsConnected: registry.connectedCount,
+    sessions: registry.size,
+    sessionsExpired: registry.sessionsExpired,
+    subscriptions: space.routes.subscriptionCount,
+    retainedMessages: space.retained.count,
+    delayedMessages: space.delayed.count,
+    inflightMessages,
+    packetsReceived: answered + counters.publishesReceived + counters.acknowledgementsReceived,
+    packetsSent: answered + counters.publishesSent + counters.acknowledgementsSent,
+    publishesReceived: counters.publishesReceived,
+    publishesSent: counters.publishesSent,
+    publishesDropped:
+      dropped.droppedQos0Saturated + dropped.droppedQueueFull + dropped.droppedExpired + dropped.droppedTooLarge + dropped.droppedLost,
+    bytesReceived: counters.bytesReceived,
+    publishBytesReceived: space.counters.bytesIn,
+    publishBytesSent: counters.publishBytesSent,
+    connects: connectsAccepted,
+    disconnects: connectsAccepted - registry.connectedCount,
+    ...given("bytesSent", sumOf(meters, "effectmq_network_sent_bytes_total")),
+    ...given("sockets", sumOf(meters, "effectmq_connections_accepted_total")),
+    ...given("heapBytes", sumOf(meters, "effectmq_process_heap_used_bytes"))
+  }
 }

@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { Messaging } from "@effectmq/messaging/Messaging"
+import { Alarms } from "@effectmq/metrics/Alarms"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { ConnectionAcceptor } from "@effectmq/network/Connection"
 import type { ListenError } from "@effectmq/network/ListenError"
@@ -20,6 +21,7 @@ import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import { ConnectionCounters, type ConnectionContext } from "./core/ConnectionContext.js"
@@ -31,7 +33,6 @@ import { makeLogin } from "./LoginService.js"
 import { figuresOf, registerMeters } from "./MqttMeters.js"
 import type { SessionRegistry } from "./SessionRegistry.js"
 import { SessionStore } from "./SessionStore.js"
-import { publishFigures } from "./SysTopics.js"
 import { TenantTable } from "./TenantTable.js"
 
 export interface MqttServerOptions {
@@ -101,7 +102,6 @@ const make = (given: MqttServerOptions) =>
       shuttingDown: false
     }
     registerMeters(meters, context.counters, tenants)
-    const startedAtMs = nowMs()
 
     const every = (intervalMs: number, task: () => void) =>
       Effect.sync(task).pipe(Effect.repeat(Schedule.spaced(intervalMs)), Effect.forkScoped)
@@ -112,10 +112,17 @@ const make = (given: MqttServerOptions) =>
     yield* every(options.progressIntervalMs, () => tenants.save())
     if (options.sysIntervalMs > 0) {
       yield* every(options.sysIntervalMs, () => {
+        const snapshot = meters.snapshot()
         for (const tenant of tenants.values()) {
-          publishFigures(tenant.space, figuresOf(context.counters, tenant, nowMs() - startedAtMs), nowMs())
+          // What the node does as a whole is not other tenants' business.
+          tenant.sys?.publish(figuresOf(context.counters, tenant, snapshot), tenant.tenant === options.tenant ? snapshot : new Map())
         }
       })
+      const alarms = yield* Effect.serviceOption(Alarms)
+      if (Option.isSome(alarms)) {
+        const stop = alarms.value.onChange((alarm) => tenants.get(options.tenant)?.sys?.alarmChanged(alarm))
+        yield* Effect.addFinalizer(() => Effect.sync(stop))
+      }
     }
 
     // Finalizers run last to first: listeners drain, then sessions are saved.

@@ -51,6 +51,8 @@ export class SessionRegistry {
   private connected = 0
   /** Wills published since start. */
   willsPublished = 0
+  /** Sessions that ended because their time was over, since start. */
+  sessionsExpired = 0
   events: ClientEvents = noClientEvents
 
   constructor(private readonly context: SessionContext) {}
@@ -138,6 +140,7 @@ export class SessionRegistry {
   deadline(session: Session, nowMs: number): void {
     if (session.client !== undefined || session.ended) return
     if (expiresAtMs(session) <= nowMs) {
+      this.sessionsExpired++
       this.end(session)
       return
     }

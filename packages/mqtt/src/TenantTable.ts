@@ -12,15 +12,17 @@ import type { MqttOptions } from "./core/MqttOptions.js"
 import type { Session } from "./core/Session.js"
 import { SessionCounters, type SessionContext } from "./core/SessionPorts.js"
 import { SlowSubscribers } from "./features/SlowSubscribers.js"
+import { SysTopics } from "./features/SysTopics.js"
 import { SessionRegistry } from "./SessionRegistry.js"
 import { restoreSessions } from "./SessionRestore.js"
 import type { SessionStoreService, TenantSessionStore } from "./SessionStore.js"
-import { clientEventsToTopics } from "./SysTopics.js"
 
 export interface OpenTenant extends TenantSessions {
   readonly tenant: string
   readonly counters: SessionCounters
   readonly slow: SlowSubscribers
+  /** undefined where `$SYS` is turned off. */
+  readonly sys: SysTopics | undefined
   readonly store: TenantSessionStore
 }
 
@@ -29,6 +31,7 @@ const saveTimeout = "5 seconds"
 
 export class TenantTable {
   private readonly tenantsByName = new Map<string, OpenTenant>()
+  private readonly startedAtMs: number
 
   private constructor(
     private readonly messaging: MessagingService,
@@ -36,7 +39,9 @@ export class TenantTable {
     private readonly options: MqttOptions,
     private readonly nowMs: () => number,
     private readonly opening: Effect.Semaphore
-  ) {}
+  ) {
+    this.startedAtMs = nowMs()
+  }
 
   static make(
     messaging: MessagingService,
@@ -119,10 +124,12 @@ export class TenantTable {
       const registry: SessionRegistry = new SessionRegistry(context)
       space.log.hold(opened.store)
       yield* restoreSessions(context, registry, opened)
-      registry.events = clientEventsToTopics(space, nowMs)
+      const { nodeName, softwareVersion: version } = options
+      const sys = options.sysIntervalMs === 0 ? undefined : new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
+      if (sys !== undefined) registry.events = sys
       const { messagesPerSecond, bytesPerSecond } = options.tenantRate
       const rate = messagesPerSecond > 0 || bytesPerSecond > 0 ? new RateLimiter(options.tenantRate) : undefined
-      const made: OpenTenant = { tenant, space, registry, rate, counters: context.counters, slow, store: opened.store }
+      const made: OpenTenant = { tenant, space, registry, rate, counters: context.counters, slow, sys, store: opened.store }
       this.tenantsByName.set(tenant, made)
       return made
     })

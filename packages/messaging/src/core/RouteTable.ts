@@ -59,12 +59,18 @@ export class RouteTable {
   private readonly collect = (entry: Entry) => void this.matched.push(entry)
   private version = 0
   private count = 0
+  private sysFilters = 0
 
   constructor(private readonly sourceCount: number) {}
 
   /** Subscriptions, those of group members among them. */
   get subscriptionCount(): number {
     return this.count
+  }
+
+  /** Whether anything is subscribed below `$SYS/`: what is told only to whoever listens needs not be made where nobody does. */
+  get watchesSys(): boolean {
+    return this.sysFilters > 0
   }
 
   /** Adds or replaces the subscriber's subscription; answers whether there was one. */
@@ -175,13 +181,16 @@ export class RouteTable {
     if (entry === undefined) {
       entry = { subscribers: undefined, single: undefined, singleSubscription: undefined, groups: undefined, streams: undefined }
       this.filters.set(filter, entry)
+      if (isSysFilter(filter)) this.sysFilters++
     }
     return entry
   }
 
   private drop(filter: string, entry: Entry): void {
     const used = entry.single ?? entry.subscribers ?? entry.groups ?? entry.streams
-    if (used === undefined) this.filters.delete(filter)
+    if (used !== undefined) return
+    this.filters.delete(filter)
+    if (isSysFilter(filter)) this.sysFilters--
   }
 
   private changed(filter: string): void {
@@ -225,6 +234,9 @@ export class RouteTable {
 }
 
 const none: ReadonlyArray<never> = []
+
+/** Wildcards in the first level do not match `$SYS` [MQTT-4.7.2-1]. */
+const isSysFilter = (filter: string): boolean => filter.startsWith("$SYS/")
 
 const isLogged = (match: Match): boolean => match.subscriber.durable && match.qos > 0
 

@@ -15,8 +15,15 @@ export type DisconnectReason =
   | "shutdown"
   | "refused-by-broker"
 
+/** What is known of a client's connection and not of its session. */
+export interface ConnectFacts {
+  readonly localPort: number
+  readonly keepAliveSeconds: number
+  readonly cleanStart: boolean
+}
+
 export interface ClientEvents {
-  connected(session: Session): void
+  connected(session: Session, facts: ConnectFacts): void
   disconnected(session: Session, reason: DisconnectReason): void
   subscribed(session: Session, filter: string): void
   unsubscribed(session: Session, filter: string): void

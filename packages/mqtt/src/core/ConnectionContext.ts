@@ -16,9 +16,11 @@ export class ConnectionCounters {
   connectsRefused = 0
   publishesReceived = 0
   publishesSent = 0
+  publishBytesSent = 0
   bytesReceived = 0
   publishesRefused = 0
   acknowledgementsReceived = 0
+  acknowledgementsSent = 0
   subscribes = 0
   unsubscribes = 0
   pings = 0

@@ -228,7 +228,9 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     subscriptionIds: ReadonlyArray<number> | undefined
   ): boolean {
     const { connection, version, packetSizeMax } = this
-    this.context.counters.publishesSent++
+    const { counters } = this.context
+    counters.publishesSent++
+    counters.publishBytesSent += message.payloadEnd - message.payloadStart
     if (version !== 5 || (message.expiresAtMs === 0 && subscriptionIds === undefined && this.outboundAliases === undefined)) {
       return encodePublish(connection, version, message, qos, retain, dup, packetId, undefined, packetSizeMax)
     }
@@ -245,6 +247,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   }
 
   pubrel(packetId: number): void {
+    this.context.counters.acknowledgementsSent++
     encodePubrel(this.connection, this.version, packetId, ReasonCode.success)
   }
 
@@ -273,10 +276,12 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   }
 
   sendPuback(packetId: number, reasonCode: number): void {
+    this.context.counters.acknowledgementsSent++
     encodePuback(this.connection, this.version, packetId, reasonCode)
   }
 
   sendPubrec(packetId: number, reasonCode: number): void {
+    this.context.counters.acknowledgementsSent++
     encodePubrec(this.connection, this.version, packetId, reasonCode)
   }
 

@@ -32,6 +32,10 @@ export interface Rate {
 }
 
 export interface MqttOptions {
+  /** As in `$SYS/brokers/<name>/...`. */
+  readonly nodeName: string
+  /** Of the software, as `$SYS` tells it. */
+  readonly softwareVersion: string
   /** Tenant of the clients of these listeners. */
   readonly tenant: string
   /** Bytes; larger packets end the connection with 0x95. */
@@ -82,6 +86,8 @@ export interface MqttOptions {
 }
 
 export const defaultMqttOptions: MqttOptions = {
+  nodeName: "effectmq",
+  softwareVersion: "0.1.0",
   tenant: "default",
   packetSizeMax: 1024 * 1024,
   receiveMaximum: 1024,

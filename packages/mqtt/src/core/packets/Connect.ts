@@ -185,7 +185,8 @@ const welcome = (machine: ConnectionMachine, session: Session, present: boolean,
   if (clientRate.messagesPerSecond > 0 || clientRate.bytesPerSecond > 0) machine.setRate(new RateLimiter(clientRate))
   session.attach(machine, machine.receiveMaximum)
   subscribeAutomatically(machine, session)
-  machine.admission?.tenant.registry.events.connected(session)
+  const { cleanStart } = packet
+  machine.admission?.tenant.registry.events.connected(session, { localPort: connection.localPort, keepAliveSeconds, cleanStart })
   goOn(machine)
 }
 

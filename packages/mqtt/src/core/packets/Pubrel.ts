@@ -9,6 +9,7 @@ export const handlePubrel = (machine: ConnectionMachine, packetId: number): void
   const { session } = machine
   if (session === undefined) return
   machine.context.counters.acknowledgementsReceived++
+  machine.context.counters.acknowledgementsSent++
   const use = session.inboundCount === 0 ? undefined : session.inbound.get(packetId)
   if (use === undefined) {
     // Unknown, or released before the connection broke: complete all the same [MQTT-4.3.3-12].
