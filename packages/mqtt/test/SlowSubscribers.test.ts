@@ -3,7 +3,8 @@ import { SlowSubscribers } from "@effectmq/mqtt/features/SlowSubscribers"
 import { describe, expect, it } from "vitest"
 
 const options = { enabled: true, thresholdMs: 500, countMax: 3, windowSeconds: 300 }
-const shown = (slow: SlowSubscribers, nowMs: number) => slow.list(nowMs).map((one) => `${one.clientId} ${one.topic} ${one.latencyMs}`)
+const shown = (slow: SlowSubscribers, nowMs: number) =>
+  slow.list(nowMs).map((one) => `${one.clientId} ${one.topic} ${one.latencyMs}`)
 
 describe("slow subscribers", () => {
   it("are those above the threshold, slowest first, each with its slowest delivery", () => {
@@ -19,7 +20,13 @@ describe("slow subscribers", () => {
 
   it("are at most so many: a slower one takes the place of the least slow", () => {
     const slow = new SlowSubscribers(options)
-    for (const [clientId, latencyMs] of [["a", 600], ["b", 700], ["c", 800], ["d", 550], ["e", 900]] as const) {
+    for (const [clientId, latencyMs] of [
+      ["a", 600],
+      ["b", 700],
+      ["c", 800],
+      ["d", 550],
+      ["e", 900]
+    ] as const) {
       slow.observe(clientId, "t", latencyMs, 0)
     }
     expect(shown(slow, 0)).toEqual(["e t 900", "c t 800", "b t 700"])

@@ -56,7 +56,9 @@ export class SysTopics implements ClientEvents {
   private readonly node: string
   private readonly textsByTopic = new Map<string, string>()
   private readonly peaks = new Map<GaugeName | CountName, number>()
-  private readonly loadsByFigure = new Map<CountName, LoadAverages>(mosquittoLoads.map(([, figure]) => [figure, new LoadAverages()]))
+  private readonly loadsByFigure = new Map<CountName, LoadAverages>(
+    mosquittoLoads.map(([, figure]) => [figure, new LoadAverages()])
+  )
 
   constructor(
     private readonly space: TenantSpace,
@@ -109,7 +111,8 @@ export class SysTopics implements ClientEvents {
 
   /** An alarm was raised or cleared: for `Alarms.onChange`. */
   alarmChanged(alarm: Alarm): void {
-    if (this.watched) this.send(`${this.node}/alarms/${alarm.clearedAtMs === undefined ? "activate" : "deactivate"}`, alarmEvent(alarm))
+    if (this.watched)
+      this.send(`${this.node}/alarms/${alarm.clearedAtMs === undefined ? "activate" : "deactivate"}`, alarmEvent(alarm))
   }
 
   private get watched(): boolean {
