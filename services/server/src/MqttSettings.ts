@@ -7,6 +7,7 @@ import type { MqttOptions } from "@effectmq/mqtt/core/MqttOptions"
 import { defaultMqttOptions } from "@effectmq/mqtt/core/MqttOptions"
 import type { SessionStoreOptions } from "@effectmq/mqtt/SessionStore"
 import type { Settings } from "@effectmq/schemas/config/Settings"
+import { version } from "./Version.js"
 
 /** 0 is no limit. */
 const unlessZero = (value: number): number | undefined => (value === 0 ? undefined : value)
@@ -38,6 +39,8 @@ export const sessionStoreOptions = (settings: Settings): SessionStoreOptions => 
 
 export const mqttOptions = (settings: Settings): MqttOptions => ({
   ...defaultMqttOptions,
+  nodeName: settings["node.name"],
+  softwareVersion: version,
   tenant: settings["mqtt.tenant"],
   packetSizeMax: settings["mqtt.maxPacketSizeBytes"],
   receiveMaximum: settings["mqtt.receiveMaximum"],
