@@ -61,6 +61,7 @@ export interface SessionIdentity {
 }
 
 const noSince: ReadonlyArray<number> = []
+const noGates: ReadonlyArray<Gate> = []
 
 export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed {
   readonly clientId: string
@@ -304,7 +305,9 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   /** The journal takes the session's newest state now: what waits for this write. */
   takeGates(): ReadonlyArray<Gate> {
     const { gates } = this
-    if (gates.length > 0) this.gates = []
+    // What is given away must not grow any more.
+    if (gates.length === 0) return noGates
+    this.gates = []
     return gates
   }
 

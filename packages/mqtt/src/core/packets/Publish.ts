@@ -211,8 +211,13 @@ const received = (machine: ConnectionMachine, packetId: number, token: number, r
   }
   if (use !== undefined) use.received = true
   // In the log its origin says that it was received; else progress has to, before PUBREC leaves [MQTT-4.3.3-9].
-  if (session.durable && !logged && !session.ended) session.whenDurable(finish)
-  else finish()
+  if (session.durable && !logged && !session.ended) {
+    session.whenDurable(finish)
+    return
+  }
+  // Before the checkpoint passes the message, progress has to say so.
+  if (session.durable) session.progressMoved()
+  finish()
 }
 
 const failure = (error: StorageError): number =>
