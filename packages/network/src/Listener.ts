@@ -15,6 +15,7 @@ import { ConnectionLimits } from "./ConnectionLimits.js"
 import { withConnectionDefaults } from "./ConnectionOptions.js"
 import { TokenBucket } from "./core/TokenBucket.js"
 import { AcceptGate } from "./internal/AcceptGate.js"
+import { Admission } from "./internal/Admission.js"
 import { certificatesVersion, readCertificates, readsFiles } from "./internal/Certificates.js"
 import { ConnectionHome } from "./internal/ConnectionHome.js"
 import { ListenerServer, type Stage } from "./internal/ListenerServer.js"
@@ -103,7 +104,12 @@ export const listen = (
     const connectionOptions = yield* checked(() => withConnectionDefaults(options))
     const bucket = yield* checked(() => rate && new TokenBucket(rate.connectionsPerSecond, rate.burst))
     const refusals = new RefusalLog(limits, log, `${kind}:${host}:${port}`)
-    const gate = new AcceptGate(limits, bucket, refusals, options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs, nowMs)
+    const gate = new AcceptGate(
+      new Admission(limits, bucket),
+      refusals,
+      options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs,
+      nowMs
+    )
     const home = new ConnectionHome(kind, connectionOptions, socketFlush, acceptor, meters)
     const { first, tls } = yield* checked(() => makeStages(options, home, certificates))
 

@@ -3,9 +3,9 @@
  */
 import type { Socket } from "node:net"
 import type { PeerCertificate } from "../Connection.js"
-import type { ConnectionLimitsService, RefusalReason } from "../ConnectionLimits.js"
+import type { RefusalReason } from "../ConnectionLimits.js"
 import { clientAddress } from "../core/ClientAddress.js"
-import type { TokenBucket } from "../core/TokenBucket.js"
+import type { Admission } from "./Admission.js"
 import type { RefusalLog } from "./RefusalLog.js"
 import { fromNextScan, type PeerAddress } from "./StreamConnection.js"
 
@@ -53,11 +53,9 @@ export const shareArrival = (socket: Socket, arrival: Arrival): void => {
 export class AcceptGate {
   /** Those on their way to the protocol that wait for something. */
   private readonly arriving = new Set<Arrival>()
-  private closed = false
 
   constructor(
-    private readonly limits: ConnectionLimitsService,
-    private readonly rate: TokenBucket | undefined,
+    private readonly admission: Admission,
     private readonly refusals: RefusalLog,
     private readonly handshakeTimeoutMs: number,
     private readonly nowMs: () => number
@@ -66,13 +64,7 @@ export class AcceptGate {
   /** Lets the socket in, or ends it. The address is not counted yet: see `place`. */
   enter(socket: Socket): Arrival | undefined {
     const address = clientAddress(socket.remoteAddress)
-    const reason: RefusalReason | undefined = this.closed
-      ? "shutting-down"
-      : this.rate !== undefined && !this.rate.take(this.nowMs())
-        ? "rate-limit"
-        : this.limits.acquire()
-          ? undefined
-          : "total-limit"
+    const reason = this.admission.enter(this.nowMs())
     if (reason !== undefined) {
       socket.on("error", ignoreError)
       socket.destroy()
@@ -87,12 +79,10 @@ export class AcceptGate {
 
   /** Takes the place of the client's address, which must be known by now; or ends the socket. */
   place(arrival: Arrival): boolean {
-    if (this.limits.acquireAddress(arrival.remoteAddress)) {
-      arrival.placed = true
-      return true
-    }
-    this.refuse(arrival, "address-limit")
-    return false
+    const reason = this.admission.place(arrival.remoteAddress)
+    if (reason !== undefined) this.refuse(arrival, reason)
+    arrival.placed = reason === undefined
+    return arrival.placed
   }
 
   /** The socket has something to pass that takes time; bounded by the handshake timeout. */
@@ -125,8 +115,7 @@ export class AcceptGate {
   /** @internal the socket is gone */
   leave(arrival: Arrival): void {
     this.arriving.delete(arrival)
-    this.limits.release()
-    if (arrival.placed) this.limits.releaseAddress(arrival.remoteAddress)
+    this.admission.leave(arrival.remoteAddress, arrival.placed)
   }
 
   /** Ends those that take too long. */
@@ -138,7 +127,7 @@ export class AcceptGate {
   }
 
   shutDown(): void {
-    this.closed = true
+    this.admission.closed = true
     for (const arrival of [...this.arriving]) this.refuse(arrival, "shutting-down")
   }
 }

@@ -27,6 +27,11 @@ export class TickFlush {
     else if (count > dirtyMax) this.flushAll()
   }
 
+  /** Runs something after the current turn, in the order of the flushes. */
+  later(run: () => void): void {
+    this.schedule(run)
+  }
+
   flushAll(): void {
     const batch = this.dirty
     this.dirty = this.spare
