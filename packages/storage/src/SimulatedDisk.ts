@@ -56,8 +56,7 @@ export class SimulatedDisk implements DiskService {
   calls = 0
   /** Files that are open now. */
   openFiles = 0
-  /** What each call was, for a test that wants to know what it broke. */
-  lastCall = ""
+  #trail: Array<string> = []
   #directories = new Map<string, Directory>()
   #locked = new Set<string>()
   #crashed = false
@@ -71,6 +70,11 @@ export class SimulatedDisk implements DiskService {
   /** Lets the n-th call from the beginning (1 is the first) go wrong. */
   failAt(call: number, fault: Fault): void {
     this.#faultByCall.set(call, fault)
+  }
+
+  /** What the n-th call was. */
+  callAt(call: number): string {
+    return this.#trail[call - 1] ?? "none"
   }
 
   get crashed(): boolean {
@@ -258,7 +262,7 @@ export class SimulatedDisk implements DiskService {
   /** Counts a call and lets it go wrong as planned; `half` does half of a write. */
   #call(what: string, path: string, half?: () => void): Fault | undefined {
     if (this.#crashed) throw new DiskError("EIO", "the machine has stopped")
-    this.lastCall = `${what} ${path}`
+    this.#trail.push(`${what} ${path}`)
     const fault = this.#faultByCall.get(++this.calls)
     if (fault === undefined) return undefined
     if (fault.kind === "partial" || fault.kind === "torn") half?.()

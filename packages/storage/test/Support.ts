@@ -52,6 +52,13 @@ export const recordsOf = (batches: ReadonlyArray<Uint8Array>): Array<StoredRecor
   return records
 }
 
+/** Runs an effect; rejects with its error itself. */
+export const run = async <A, E>(effect: Effect.Effect<A, E>): Promise<A> => {
+  const result = await Effect.runPromise(Effect.either(effect))
+  if (result._tag === "Left") throw result.left
+  return result.right
+}
+
 export interface ReadAllOptions {
   readonly fromOffset?: number
   readonly bytesMax?: number
@@ -64,9 +71,7 @@ export const readAll = async (shard: Shard, options: ReadAllOptions = {}): Promi
   let offset = options.fromOffset ?? shard.startOffset()
   const from = offset
   while (offset < shard.committedOffset()) {
-    const result = await Effect.runPromise(
-      shard.read(offset, { bytesMax: options.bytesMax ?? 100_000, keyFilter: options.keyFilter })
-    )
+    const result = await run(shard.read(offset, { bytesMax: options.bytesMax ?? 100_000, keyFilter: options.keyFilter }))
     for (const one of recordsOf(result.batches)) if (one.offset >= from) records.push(one)
     if (result.nextOffset <= offset) throw new Error(`a read at ${offset} did not move`)
     offset = result.nextOffset
@@ -83,12 +88,11 @@ export interface Running {
 
 export const start = async <E>(layer: Layer.Layer<ShardEngine, E>): Promise<Running> => {
   const scope = Effect.runSync(Scope.make())
-  const context = await Effect.runPromise(Effect.either(Layer.buildWithScope(layer, scope)))
-  if (context._tag === "Left") throw context.left
-  const engine = Effect.runSync(Effect.provide(ShardEngine, context.right))
+  const context = await run(Layer.buildWithScope(layer, scope))
+  const engine = Effect.runSync(Effect.provide(ShardEngine, context))
   return {
     engine,
-    open: (topic, options = plainOptions) => Effect.runPromise(engine.open(idOf(topic), options)),
+    open: (topic, options = plainOptions) => run(engine.open(idOf(topic), options)),
     close: () => Effect.runPromise(Scope.close(scope, Exit.void))
   }
 }

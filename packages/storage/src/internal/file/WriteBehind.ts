@@ -36,30 +36,25 @@ export class WriteBehind {
     }
   }
 
+  /** Goes in steps of one chunk, each synced: the sync of the log does not wait long behind one of these. */
   async flush(shard: FileShard): Promise<void> {
     const limit = shard.committed
     while (!shard.removed && shard.stored < limit && this.goOn()) {
       const segment = await this.#growing(shard)
-      if (segment === undefined) break
-      const isNew = !shard.segments.includes(segment)
+      const run = this.#run(shard, shard.stored, limit)
+      if (segment === undefined || run.length === 0) break
       const growth = new SegmentGrowth(segment)
-      let offset = shard.stored
-      while (offset < limit && growth.sizeBytes < this.#segmentBytes(shard)) {
-        const run = this.#run(shard, offset, limit)
-        if (run.length === 0) break
-        offset = batchEndOffset(run[run.length - 1])
-        await this.writer.write(growth, run)
-      }
-      if (growth.sizeBytes === segment.sizeBytes) break
+      await this.writer.write(growth, run)
       await this.writer.sync(growth, "log")
+      const isNew = segment.sizeBytes === 0
       if (shard.removed) {
-        shard.host.discard([segment])
+        if (isNew) shard.host.discard([segment])
         break
       }
       this.writer.publish(growth)
       if (isNew) shard.segments.push(segment)
-      shard.tail.dropFirst(shard.tail.indexOf(offset))
-      shard.stored = Math.max(shard.stored, offset)
+      shard.tail.dropFirst(shard.tail.indexOf(growth.endOffset))
+      shard.stored = Math.max(shard.stored, growth.endOffset)
     }
     if (shard.tail.count === 0) this.dirty.delete(shard)
   }

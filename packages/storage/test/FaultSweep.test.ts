@@ -1,0 +1,189 @@
+/**
+ * One workload, run again and again with another call of the disk going wrong each time: what was acknowledged is there afterwards, in
+ * order, and nothing is served that was never written.
+ */
+import type { Shard, ShardOptions } from "@effectmq/storage/Shard"
+import { type Fault, SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
+import { StorageError } from "@effectmq/storage/StorageError"
+import { describe, expect, it } from "vitest"
+import { append, batchOf, fileLayer, idOf, plainOptions, readAll, type Running, run, seeded, start } from "./Support.js"
+
+const shardOptions: Record<string, ShardOptions> = {
+  plain: plainOptions,
+  compacted: { durability: "fsync", cleanup: "compact" },
+  cached: { durability: "os", cleanup: "delete" }
+}
+
+/** What was tried and what was acknowledged, by offset. */
+class Ledger {
+  readonly tried = new Map<number, Set<string>>()
+  readonly acknowledged = new Map<number, { readonly key: string; readonly value: string }>()
+  trimmed = 0
+}
+
+type Ledgers = Record<string, Ledger>
+
+const newLedgers = (): Ledgers => ({ plain: new Ledger(), compacted: new Ledger(), cached: new Ledger() })
+
+/** Resolves when the append is answered, however. */
+const attempt = (shard: Shard, ledger: Ledger, key: string, value: string): Promise<void> =>
+  new Promise((resolve) => {
+    const baseOffset = shard.append(
+      batchOf([
+        { key, value },
+        { key: "other", value }
+      ]),
+      (error) => {
+        if (error === undefined) {
+          ledger.acknowledged.set(baseOffset, { key, value })
+          ledger.acknowledged.set(baseOffset + 1, { key: "other", value })
+        }
+        resolve()
+      }
+    )
+    if (baseOffset < 0) return
+    for (const [index, name] of [key, "other"].entries()) {
+      const tried = ledger.tried.get(baseOffset + index) ?? new Set()
+      ledger.tried.set(baseOffset + index, tried.add(`${name}=${value}`))
+    }
+  })
+
+const settled = async (work: Promise<unknown>): Promise<void> => {
+  try {
+    await work
+  } catch (error) {
+    expect(error).toBeInstanceOf(StorageError)
+  }
+}
+
+/** What a shard serves was tried at that offset, in rising offsets. */
+const check = (
+  ledger: Ledger,
+  records: ReadonlyArray<{ offset: number; key: string | undefined; value: string | undefined }>
+): void => {
+  let last = -1
+  for (const { offset, key, value } of records) {
+    expect(offset).toBeGreaterThan(last)
+    last = offset
+    expect(ledger.tried.get(offset) ?? new Set()).toContain(`${key}=${value}`)
+  }
+}
+
+const workload = async (running: Running, ledgers: Ledgers): Promise<void> => {
+  const open = (topic: string) => running.open(topic, shardOptions[topic])
+  const [plain, compacted, cached] = [await open("plain"), await open("compacted"), await open("cached")]
+  for (let round = 0; round < 7; round++) {
+    const work: Array<Promise<void>> = []
+    for (let index = 0; index < 4; index++)
+      work.push(attempt(plain, ledgers.plain, `k${index}`, `${round}.${index}`.padEnd(220, "p")))
+    for (let index = 0; index < 2; index++)
+      work.push(attempt(compacted, ledgers.compacted, `k${index}`, `${round}.${index}`.padEnd(130, "c")))
+    work.push(attempt(cached, ledgers.cached, "k", `${round}`.padEnd(90, "o")))
+    await Promise.all(work)
+    if (round === 3) {
+      ledgers.plain.trimmed = Math.min(6, plain.committedOffset())
+      await settled(run(plain.trim(ledgers.plain.trimmed)))
+      const passing = await running.open("passing")
+      await settled(append(passing, [{ key: "k", value: "v" }]))
+      await settled(run(running.engine.remove(idOf("passing"))))
+    }
+    if (round === 2 || round === 5) await settled(run(running.engine.clean))
+    await settled(readAll(plain).then((records) => check(ledgers.plain, records)))
+  }
+}
+
+/** Starts the engine; undefined where it refuses with a storage error. */
+const tryStart = async (disk: SimulatedDisk): Promise<Running | StorageError> => {
+  try {
+    return await start(fileLayer(disk, { random: seeded(5), cleanIntervalMs: 3_600_000 }))
+  } catch (error) {
+    expect(error).toBeInstanceOf(StorageError)
+    return error as StorageError
+  }
+}
+
+const runWorkload = async (disk: SimulatedDisk, ledgers: Ledgers): Promise<void> => {
+  const running = await tryStart(disk)
+  if (running instanceof StorageError) return
+  await settled(workload(running, ledgers))
+  await running.close()
+}
+
+/** Everything acknowledged is there and right, and the engine takes appends again. */
+const verify = async (running: Running, ledgers: Ledgers, unsynced: "lost" | "kept"): Promise<void> => {
+  for (const [topic, ledger] of Object.entries(ledgers)) {
+    const shard = await running.open(topic, shardOptions[topic])
+    const records = await readAll(shard, { bytesMax: 900 })
+    check(ledger, records)
+    if (topic === "compacted") {
+      const newest = new Map<string, string | undefined>()
+      for (const { key, value } of records) newest.set(key as string, value)
+      const lastAcknowledged = new Map<string, number>()
+      for (const [offset, { key }] of ledger.acknowledged)
+        lastAcknowledged.set(key, Math.max(offset, lastAcknowledged.get(key) ?? 0))
+      for (const [key, offset] of lastAcknowledged) {
+        const found = records.filter((one) => one.key === key).at(-1)
+        expect(found?.offset).toBeGreaterThanOrEqual(offset)
+      }
+    } else {
+      // Dense from the start on.
+      expect(records.map((one) => one.offset)).toEqual(
+        Array.from({ length: shard.committedOffset() - shard.startOffset() }, (_, index) => shard.startOffset() + index)
+      )
+      expect(shard.startOffset()).toBeLessThanOrEqual(ledger.trimmed)
+      const valueByOffset = new Map(records.map((one) => [one.offset, one.value]))
+      if (topic === "plain" || unsynced === "kept") {
+        for (const [offset, { value }] of ledger.acknowledged) {
+          if (offset >= ledger.trimmed) expect([offset, valueByOffset.get(offset)]).toEqual([offset, value])
+        }
+      }
+    }
+    const next = shard.endOffset()
+    expect(await append(shard, [{ key: "again", value: "again" }])).toBe(next)
+    expect((await readAll(shard)).at(-1)).toMatchObject({ offset: next, value: "again" })
+  }
+}
+
+const callsOfWorkload = async (): Promise<number> => {
+  const disk = new SimulatedDisk(seeded(1))
+  await runWorkload(disk, newLedgers())
+  return disk.calls
+}
+
+const sweep = async (fault: Fault, everyNth: number, unsynced: "lost" | "kept"): Promise<void> => {
+  const calls = await callsOfWorkload()
+  expect(calls).toBeGreaterThan(150)
+  for (let call = 1; call <= calls; call += everyNth) {
+    const disk = new SimulatedDisk(seeded(call))
+    disk.failAt(call, fault)
+    const ledgers = newLedgers()
+    await runWorkload(disk, ledgers)
+    const running = await tryStart(disk.restarted(unsynced))
+    if (running instanceof StorageError) {
+      throw new Error(`call ${call} (${disk.callAt(call)}) ${JSON.stringify(fault)}: no start: ${running.message}`)
+    }
+    try {
+      await verify(running, ledgers, unsynced)
+    } catch (error) {
+      throw new Error(`call ${call} (${disk.callAt(call)}) ${JSON.stringify(fault)}`, { cause: error })
+    } finally {
+      await running.close()
+    }
+  }
+}
+
+describe("fault sweep", () => {
+  const faults: ReadonlyArray<readonly [Fault, "lost" | "kept"]> = [
+    [{ kind: "error", code: "EIO" }, "lost"],
+    [{ kind: "error", code: "ENOSPC" }, "lost"],
+    [{ kind: "error", code: "ENOSPC" }, "kept"],
+    [{ kind: "partial", code: "EIO" }, "kept"],
+    [{ kind: "partial", code: "ENOSPC" }, "kept"],
+    [{ kind: "short" }, "lost"],
+    [{ kind: "crash" }, "lost"],
+    [{ kind: "crash" }, "kept"],
+    [{ kind: "torn" }, "lost"],
+    [{ kind: "torn" }, "kept"]
+  ]
+  it.each(faults)("%j, then a start with unsynced data %s", (fault, unsynced) => sweep(fault, 1, unsynced), 120_000)
+})
