@@ -11,6 +11,7 @@ const sections: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["storage.", "Storage"],
   ["mqtt.", "MQTT"],
   ["limits.", "Limits"],
+  ["alarms.", "Alarms"],
   ["auth.", "Authentication and authorization"],
   ["admin.", "Admin API"],
   ["metrics.", "Metrics"],

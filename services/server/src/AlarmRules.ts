@@ -1,40 +1,136 @@
 /**
- * What this node raises alarms for. Limits are taken with room to clear: a figure that wavers does not flap.
+ * What this node raises alarms for. Each clears at a lower mark than it raises at: a figure that wavers does not flap.
+ *
+ * | alarm | holds while |
+ * | --- | --- |
+ * | `storage-takes-no-writes` | an engine is fenced or full |
+ * | `storage-slow` | a sync of the write-ahead log takes long |
+ * | `event-loop-slow` | the process is too busy to answer in time |
+ * | `memory-high` | resident memory is a large share of the machine's |
+ * | `connections-near-limit` | connections come near `limits.connectionsMax` |
+ * | `retained-near-limit`, `delayed-near-limit` | a tenant's retained or delayed messages come near their limit |
  */
-import { Alarms, thresholdRule } from "@effectmq/metrics/Alarms"
+import { totalmem } from "node:os"
+import { Messaging } from "@effectmq/messaging/Messaging"
+import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { type AlarmRule, Alarms, thresholdRule } from "@effectmq/metrics/Alarms"
+import { Meters } from "@effectmq/metrics/Meters"
 import { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
 import type { Settings } from "@effectmq/schemas/config/Settings"
-import type { StorageError } from "@effectmq/storage/StorageError"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
+import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
+/** Where the rules read; all of it is in memory. */
+export interface AlarmSources {
+  storageError(): StorageError | undefined
+  connections(): number
+  /** Of the tenant that has most. */
+  retainedMessages(): number
+  delayedMessages(): number
+  residentBytes(): number
+  readonly machineBytes: number
+  /** 99th percentile over the window that ended last; undefined where it is not measured. */
+  eventLoopDelaySeconds(): number | undefined
+  /** Count and sum of all syncs since start. */
+  walSyncs(): { readonly count: number; readonly seconds: number }
+}
+
+/** What has been raised clears below this share of the mark it was raised at. */
+const clearAt = 0.85
+
 const percent = (part: number, whole: number): number => Math.round((100 * part) / whole)
+const milliseconds = (seconds: number): number => Math.round(seconds * 1000)
 
-const describeStorage = (error: StorageError): string => `storage takes no writes (${error.reason}): ${error.message}`
+export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyArray<AlarmRule> => {
+  const above = (name: string, high: number, read: () => number, describe: (value: number) => string) =>
+    thresholdRule({ name, read, high, low: clearAt * high, describe })
+  const nearLimit = (name: string, key: LimitKey, what: string, read: () => number) =>
+    above(
+      name,
+      (settings["alarms.nearLimitPercent"] / 100) * settings[key],
+      read,
+      (count) => `${count} ${what}, ${percent(count, settings[key])} % of ${key}`
+    )
+  let syncsBefore = sources.walSyncs()
+  /** Over the syncs since the last look. */
+  const meanSyncSeconds = () => {
+    const syncs = sources.walSyncs()
+    const count = syncs.count - syncsBefore.count
+    const seconds = syncs.seconds - syncsBefore.seconds
+    syncsBefore = syncs
+    return count <= 0 ? 0 : seconds / count
+  }
+  return [
+    {
+      name: "storage-takes-no-writes",
+      check: () => {
+        const error = sources.storageError()
+        return error === undefined ? undefined : `storage takes no writes (${error.reason}): ${error.message}`
+      }
+    },
+    above(
+      "storage-slow",
+      settings["alarms.walSyncMs"] / 1000,
+      meanSyncSeconds,
+      (seconds) => `a sync of the write-ahead log takes ${milliseconds(seconds)} ms`
+    ),
+    above(
+      "event-loop-slow",
+      settings["alarms.eventLoopDelayMs"] / 1000,
+      () => sources.eventLoopDelaySeconds() ?? 0,
+      (seconds) => `the event loop is ${milliseconds(seconds)} ms late`
+    ),
+    above(
+      "memory-high",
+      (settings["alarms.memoryPercent"] / 100) * sources.machineBytes,
+      sources.residentBytes,
+      (bytes) => `${Math.round(bytes / 1024 / 1024)} MiB of memory, ${percent(bytes, sources.machineBytes)} % of the machine's`
+    ),
+    nearLimit("connections-near-limit", "limits.connectionsMax", "connections", sources.connections),
+    nearLimit("retained-near-limit", "mqtt.retained.messagesMax", "retained messages", sources.retainedMessages),
+    nearLimit("delayed-near-limit", "mqtt.delayed.countMax", "delayed messages", sources.delayedMessages)
+  ]
+}
 
-export const layer = (settings: Settings): Layer.Layer<never, never, Alarms | ConnectionLimits | ShardEngines> =>
+type LimitKey = "limits.connectionsMax" | "mqtt.retained.messagesMax" | "mqtt.delayed.countMax"
+
+/** What this process may use: a container's limit where there is one. */
+const machineBytes = (): number => {
+  const limit = process.constrainedMemory?.() ?? 0
+  const total = totalmem()
+  return limit > 0 && limit < total ? limit : total
+}
+
+export const layer = (
+  settings: Settings
+): Layer.Layer<never, never, Alarms | ConnectionLimits | Messaging | Meters | ShardEngines> =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
       const alarms = yield* Alarms
       const limits = yield* ConnectionLimits
       const engines = yield* ShardEngines
-      const connectionsMax = settings["limits.connectionsMax"]
-      yield* alarms.watch({
-        name: "storage-takes-no-writes",
-        check: () => {
-          const error = engines.all.map((engine) => engine.fenced()).find((each) => each !== undefined)
-          return error === undefined ? undefined : describeStorage(error)
+      const messaging = yield* Messaging
+      const meters = yield* Meters
+      const largest = (of: (space: TenantSpace) => number) =>
+        messaging.spaces().reduce((most, space) => Math.max(most, of(space)), 0)
+      const rules = alarmRules(settings, {
+        storageError: () => engines.all.map((engine) => engine.fenced()).find((error) => error !== undefined),
+        connections: () => limits.connections(),
+        retainedMessages: () => largest((space) => space.retained.count),
+        delayedMessages: () => largest((space) => space.delayed.count),
+        residentBytes: () => process.memoryUsage.rss(),
+        machineBytes: machineBytes(),
+        eventLoopDelaySeconds: () => meters.snapshot().get('effectmq_event_loop_delay_seconds{statistic="p99"}'),
+        walSyncs: () => {
+          const values = meters.snapshot()
+          return {
+            count: values.get("effectmq_wal_sync_seconds_count") ?? 0,
+            seconds: values.get("effectmq_wal_sync_seconds_sum") ?? 0
+          }
         }
       })
-      yield* alarms.watch(
-        thresholdRule({
-          name: "connections-near-limit",
-          read: () => limits.connections(),
-          high: 0.9 * connectionsMax,
-          low: 0.8 * connectionsMax,
-          describe: (count) => `${count} connections, ${percent(count, connectionsMax)} % of limits.connectionsMax`
-        })
-      )
+      yield* Effect.forEach(rules, (rule) => alarms.watch(rule), { discard: true })
     })
   )
