@@ -121,5 +121,5 @@ export const errorResponse = (error: AdminError) =>
   HttpServerResponse.unsafeJson(
     { error: error.error, message: error.message },
     // The rest of a body that was not read must not be taken for the next request.
-    { status: error.status, ...(error === tooLarge ? { headers: { connection: "close" } } : {}) }
+    { status: error.status, ...(error.status === 413 ? { headers: { connection: "close" } } : {}) }
   )
