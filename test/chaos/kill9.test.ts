@@ -9,6 +9,7 @@ import { BrokerProcess } from "../support/BrokerProcess.js"
 import { SessionClient } from "../support/SessionClient.js"
 import { until } from "../support/Until.js"
 import { Ledger } from "./Ledger.js"
+import { randomFrom } from "./Random.js"
 
 const rounds = Number(process.env.EFFECTMQ_CHAOS_ROUNDS ?? 6)
 const seed = Number(process.env.EFFECTMQ_CHAOS_SEED ?? Date.now() % 1_000_000)
@@ -16,17 +17,6 @@ const gentle = process.env.EFFECTMQ_CHAOS_GENTLE === "1"
 const isMosquitto = process.env.EFFECTMQ_TEST_BROKER === "mosquitto"
 const window = 20
 const topicCount = 8
-
-/** Mulberry32: the moments of a run follow from its seed. */
-const randomFrom = (start: number) => {
-  let state = start >>> 0
-  return (below: number): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
-  }
-}
 
 /** Publishes with a bounded window until told to stop; records what was acknowledged. */
 class Publisher {

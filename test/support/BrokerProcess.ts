@@ -168,8 +168,10 @@ export class BrokerProcess {
   }
 
   private environment(): NodeJS.ProcessEnv {
+    // Variables of the suites begin like configuration keys do, and the broker refuses those it does not know.
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("EFFECTMQ_"))
     return {
-      ...process.env,
+      ...Object.fromEntries(inherited),
       PATH: `${process.env.PATH ?? ""}:/usr/sbin`,
       EFFECTMQ_ADMIN_URL: `http://127.0.0.1:${this.adminPort}`,
       EFFECTMQ_MQTT_URL: `mqtt://127.0.0.1:${this.port}`

@@ -93,6 +93,15 @@ export class SessionClient {
     this.open()
   }
 
+  /** Stops reading: a slow client. */
+  pause(): void {
+    this.socket?.pause()
+  }
+
+  resume(): void {
+    this.socket?.resume()
+  }
+
   private nextId(): number {
     do this.lastId = (this.lastId % 65535) + 1
     while (this.outgoing.has(this.lastId) || this.answers.has(this.lastId))
@@ -151,7 +160,7 @@ export class SessionClient {
   private handle(packet: Packet): void {
     switch (packet.cmd) {
       case "connack":
-        return this.resume(packet.reasonCode ?? 0, packet.sessionPresent)
+        return this.connectedWith(packet.reasonCode ?? 0, packet.sessionPresent)
       case "publish":
         return this.take(packet)
       case "puback":
@@ -178,7 +187,7 @@ export class SessionClient {
     }
   }
 
-  private resume(reasonCode: number, sessionPresent: boolean): void {
+  private connectedWith(reasonCode: number, sessionPresent: boolean): void {
     if (reasonCode !== 0) {
       this.faults.push(`${this.options.clientId}: refused with ${reasonCode}`)
       return
