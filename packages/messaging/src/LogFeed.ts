@@ -40,6 +40,8 @@ export class LogFeed<M> {
   private readonly live: Array<boolean>
   private readonly positions: Array<number>
   private reading = false
+  /** Rises with every `detach`: what a read from before it brings is not for the positions of now. */
+  private generation = 0
   private attached = false
   /** Matching messages that went by while the reader was away: for the offline limit. */
   missedCount = 0
@@ -81,6 +83,8 @@ export class LogFeed<M> {
   detach(): void {
     if (!this.attached) return
     this.attached = false
+    this.reading = false
+    this.generation++
     this.behind = this.queuedCount > 0 || this.live.includes(false)
     for (let source = 0; source < this.positions.length; source++) this.positions[source] = this.safePosition(source)
     this.live.fill(false)
@@ -128,6 +132,8 @@ export class LogFeed<M> {
 
   /** Next offset to look at: everything before it was accepted by the reader, or is not for it. */
   safePosition(source: number): number {
+    // Away, and nothing came by that is for the reader: it need not hold the log.
+    if (!this.attached && !this.behind) return this.log.dispatched(source)
     let position = this.live[source] === true ? this.log.dispatched(source) : (this.positions[source] as number)
     for (let index = this.head; index < this.queue.length; index++) {
       const { entry } = this.queue[index] as Queued<M>
@@ -149,14 +155,15 @@ export class LogFeed<M> {
       return
     }
     this.reading = true
+    const { generation } = this
     this.log.read(
       source,
       from,
       readBytesMax,
       (topic) => this.reader.wantsTopic(topic),
       (entries, nextOffset, lostCount) => {
+        if (generation !== this.generation) return
         this.reading = false
-        if (!this.attached) return
         if (lostCount > 0) this.reader.lost(lostCount)
         for (const entry of entries) {
           if (entry.offset < from) continue
