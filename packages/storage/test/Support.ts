@@ -13,6 +13,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import type { FileLog } from "../src/internal/file/FileLog.js"
+import { resolveFileLogOptions } from "../src/internal/file/FileLogOptions.js"
+import { recover } from "../src/internal/file/Recovery.js"
+import { toStorageError } from "../src/internal/file/StorageFailure.js"
 
 export interface PlainRecord {
   readonly key: string | undefined
@@ -116,6 +120,33 @@ export const fileLayer = (
   options: Partial<FileEngine.FileEngineOptions> = {}
 ): Layer.Layer<ShardEngine, StorageError> =>
   FileEngine.layerDisk({ ...smallFiles, ...options }).pipe(Layer.provide(Layer.succeed(Disk, disk)))
+
+/** The file engine without its layer, for suites that start it thousands of times. Rejects with `StorageError`. */
+export const startBare = async (disk: DiskService): Promise<Running> => {
+  const options = resolveFileLogOptions(smallFiles)
+  const hooks = { now: () => 2_000_000, synced: () => {} }
+  const failed = (cause: unknown) => toStorageError("a test", cause)
+  let log: FileLog
+  try {
+    disk.makeDirectory(options.directory)
+    log = await recover(disk, options, hooks, seeded(5))
+  } catch (cause) {
+    throw failed(cause)
+  }
+  const engine: ShardEngineService = {
+    name: "file",
+    open: (id, wanted) => Effect.try({ try: () => log.open(id, wanted), catch: failed }),
+    list: Effect.sync(() => [...log.shardsByNumber.values()].map((shard) => shard.id)),
+    remove: (id) => Effect.tryPromise({ try: () => log.remove(id), catch: failed }),
+    clean: Effect.tryPromise({ try: () => log.clean("all"), catch: failed }),
+    fenced: () => log.wal.error
+  }
+  return {
+    engine,
+    open: (topic, options = plainOptions) => run(engine.open(idOf(topic), options)),
+    close: () => log.close()
+  }
+}
 
 /** A seeded generator of numbers from 0 to 1 (mulberry32). */
 export const seeded = (seed: number): (() => number) => {

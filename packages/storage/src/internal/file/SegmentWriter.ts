@@ -45,7 +45,7 @@ export class SegmentWriter {
     try {
       let bytes = 0
       for (const batch of batches) bytes += batch.length
-      if (this.#slab.length < bytes) this.#slab = Buffer.allocUnsafeSlow(Math.max(bytes, 1024 * 1024))
+      if (this.#slab.length < bytes) this.#slab = Buffer.allocUnsafeSlow(Math.max(bytes, this.#slab.length * 2))
       const slab = this.#slab.subarray(0, bytes)
       this.#builder.begin(growth.sizeBytes)
       let at = 0
