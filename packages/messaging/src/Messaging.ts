@@ -7,6 +7,7 @@
 import { Metadata } from "@effectmq/metadata/Metadata"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { EngineName } from "@effectmq/schemas/Ids"
+import type { ShardId } from "@effectmq/schemas/ShardId"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { Durability, ShardOptions } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
@@ -29,7 +30,10 @@ export interface MessagingOptions {
   /** Engine of the broker's own topics. */
   readonly engine: EngineName
   readonly durability: Durability
-  /** Shards of a tenant's MQTT log, 1 to 64; fixed when the tenant's first message is stored. */
+  /**
+   * Shards of a tenant's MQTT log, 1 to 64; fixed when the tenant's log is made. With one, a durable subscriber gets
+   * messages of all topics in the order in which they were published; with more, those of each topic.
+   */
   readonly logShards: number
   /** Messages older than this leave the MQTT log even where a subscriber that is away has not had them; undefined: none. */
   readonly logRetentionMs: number | undefined
@@ -49,7 +53,7 @@ export interface MessagingOptions {
 export const defaultMessagingOptions: MessagingOptions = {
   engine: "file",
   durability: "fsync",
-  logShards: 4,
+  logShards: 1,
   logRetentionMs: undefined,
   logRetentionBytes: undefined,
   retained: { messagesMax: 5_000_000, payloadBytesMax: 1024 * 1024 },
@@ -91,8 +95,9 @@ const make = (options: MessagingOptions, time: Time) =>
         const engine = yield* engines.engine(options.engine)
         const shard = (topic: string, partition: number, shardOptions: Partial<ShardOptions>) =>
           engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact", ...shardOptions })
+        const sourceCount = logShardCount(yield* engine.list, tenant) ?? options.logShards
         const logShards = yield* Effect.forEach(
-          Array.from({ length: options.logShards }, (_, index) => index),
+          Array.from({ length: sourceCount }, (_, index) => index),
           (index) =>
             shard("__mqtt", index, {
               cleanup: "delete",
@@ -100,11 +105,11 @@ const make = (options: MessagingOptions, time: Time) =>
               retentionBytes: options.logRetentionBytes
             })
         )
-        const routes = new RouteTable(options.logShards)
+        const routes = new RouteTable(sourceCount)
         const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
         const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
         const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayedMax)
-        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time, options.logShards)
+        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time, sourceCount)
         const streams = new Streams(tenant, engines, routes, time)
         const space: TenantSpace = new TenantSpace(
           tenant,
@@ -171,6 +176,12 @@ const make = (options: MessagingOptions, time: Time) =>
     }
     return service
   })
+
+/** How many shards the tenant's log has; undefined where it has none yet. */
+const logShardCount = (shards: ReadonlyArray<ShardId>, tenant: string): number | undefined => {
+  const partitions = shards.filter((id) => id.tenant === tenant && id.topic === "__mqtt").map((id) => id.partition)
+  return partitions.length === 0 ? undefined : Math.max(...partitions) + 1
+}
 
 const trimmedWhileOpening = (error: OffsetOutOfRange) =>
   new Error(`a compacted shard lost offset ${error.offset} while it was being read`)

@@ -13,10 +13,10 @@ export const mqttLogKeys = {
     doc: "When a QoS 1 or 2 message counts as kept: once it is synced, within `storage.wal.syncIntervalMs`, or once it is written."
   }),
   "mqtt.log.shards": integer({
-    fallback: 4,
+    fallback: 1,
     min: 1,
     max: 64,
-    doc: "Shards of the log. Fixed when the first message is kept."
+    doc: "Shards of the log, fixed when it is made. With 1 a persistent session gets the messages of all topics in the order in which they were published; with more, those of each topic."
   }),
   "mqtt.log.retentionSeconds": integer({
     fallback: 0,
