@@ -20,7 +20,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   security: ["schemas", "metadata", "metrics"],
   messaging: ["bytes", "schemas", "eventsource", "metadata", "storage", "network", "security", "metrics"],
   mqtt: waist,
-  testing: ["bytes", "schemas"],
+  testing: [],
   server: [...waist, "eventsource", "metadata", "mqtt"],
   cli: ["schemas", "server"]
 }
