@@ -28,6 +28,7 @@ import { ConnectionCounters, type ConnectionContext } from "./core/ConnectionCon
 import { ConnectionMachine } from "./core/ConnectionMachine.js"
 import { defaultMqttOptions, type MqttOptions } from "./core/MqttOptions.js"
 import { TopicRules } from "./core/TopicRules.js"
+import { type InvalidRewriteRule, invalidRewriteRule } from "./features/core/TopicRewrite.js"
 import type { SlowSubscriber } from "./features/SlowSubscribers.js"
 import { makeLogin } from "./LoginService.js"
 import { figuresOf, registerMeters } from "./MqttMeters.js"
@@ -60,13 +61,15 @@ export const layer = (
   options: MqttServerOptions
 ): Layer.Layer<
   MqttServer,
-  ListenError | StorageError,
+  ListenError | StorageError | InvalidRewriteRule,
   Messaging | SessionStore | Authenticator | Authorizer | Bans | FlappingDetector | Network | Meters
 > => Layer.scoped(MqttServer, make(options))
 
 const make = (given: MqttServerOptions) =>
   Effect.gen(function* () {
     const options: MqttOptions = { ...defaultMqttOptions, ...given.mqtt }
+    const invalid = invalidRewriteRule(options.rewrite)
+    if (invalid !== undefined) return yield* Effect.fail(invalid)
     const messaging = yield* Messaging
     const sessions = yield* SessionStore
     const network = yield* Network
@@ -96,7 +99,8 @@ const make = (given: MqttServerOptions) =>
         return () => clearTimeout(timer)
       },
       log: (level, message, fields) => {
-        const line = level === "debug" ? Effect.logDebug(message) : level === "info" ? Effect.logInfo(message) : Effect.logWarning(message)
+        const line =
+          level === "debug" ? Effect.logDebug(message) : level === "info" ? Effect.logInfo(message) : Effect.logWarning(message)
         runFork(Effect.annotateLogs(line, fields))
       },
       shuttingDown: false
@@ -115,7 +119,10 @@ const make = (given: MqttServerOptions) =>
         const snapshot = meters.snapshot()
         for (const tenant of tenants.values()) {
           // What the node does as a whole is not other tenants' business.
-          tenant.sys?.publish(figuresOf(context.counters, tenant, snapshot), tenant.tenant === options.tenant ? snapshot : new Map())
+          tenant.sys?.publish(
+            figuresOf(context.counters, tenant, snapshot),
+            tenant.tenant === options.tenant ? snapshot : new Map()
+          )
         }
       })
       const alarms = yield* Effect.serviceOption(Alarms)

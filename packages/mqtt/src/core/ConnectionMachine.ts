@@ -86,7 +86,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   lastEpoch = -1
   lastReason = 0
   lastTarget = ""
-  lastDueMs: ((nowMs: number) => number) | undefined = undefined
+  lastDueMs: ((nowMs: number) => number | undefined) | undefined = undefined
   private rate: RateLimiter | undefined = undefined
   private chunkMessages = 0
   private pausedForAcks = false

@@ -89,6 +89,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   private gates: Array<Gate> = []
   private moved = false
   private hasGroups = false
+  /** A filter differs from what the client wrote (rewritten, exclusive), so that two texts may stand for one subscription. */
+  private hasAliases = false
 
   constructor(
     identity: SessionIdentity,
@@ -207,7 +209,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     })
     const kept = this.keep(target, subscription, options.retainHandling)
     // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; never for shared subscriptions [MQTT5 4.8.2].
-    const wanted = target.group === undefined && options.retainHandling !== 2 && !(options.retainHandling === 1 && before !== undefined)
+    const wanted =
+      target.group === undefined && options.retainHandling !== 2 && !(options.retainHandling === 1 && before !== undefined)
     const retained = wanted ? space.retained.match(target.filter) : []
     kept.replay = this.durable && subscription.qos > 0 && retained.some(({ message }) => message.qos > 0)
     if (this.durable) this.context.journal.subscriptionChanged(this, target.text)
@@ -234,6 +237,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     this.keptByFilter ??= new Map()
     this.keptByFilter.set(target.text, kept)
     if (isExclusive(target.text)) this.context.exclusiveByFilter.set(target.filter, this)
+    if (target.text !== (target.group === undefined ? target.filter : `$share/${target.group}/${target.filter}`))
+      this.hasAliases = true
     if (group !== undefined) this.hasGroups = true
     else if (this.durable && this.outbound.feed === undefined) this.makeFeed(subscription.since)
     return kept
@@ -247,10 +252,27 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     if (this.online) feed.attach()
   }
 
-  private leave(text: string, kept: Kept): void {
+  /** `kept` is no longer in the table. Answers whether another text stands for the same subscription and takes its place. */
+  private leave(text: string, kept: Kept): boolean {
     const { filter } = kept.subscription
-    this.context.space.unsubscribe(this, filter, kept.group?.name)
+    const group = kept.group?.name
     if (isExclusive(text)) this.context.exclusiveByFilter.delete(filter)
+    const other = this.hasAliases ? this.sameAs(kept) : undefined
+    if (other === undefined) {
+      this.context.space.unsubscribe(this, filter, group)
+      return false
+    }
+    const [otherText, { subscription }] = other
+    this.context.space.subscribe(this, { ...subscription, group })
+    if (isExclusive(otherText)) this.context.exclusiveByFilter.set(filter, this)
+    return true
+  }
+
+  private sameAs({ group, subscription }: Kept): readonly [text: string, kept: Kept] | undefined {
+    for (const entry of this.keptByFilter ?? []) {
+      if (entry[1].group === group && entry[1].subscription.filter === subscription.filter) return entry
+    }
+    return undefined
   }
 
   /** Answers whether there was such a subscription. */
@@ -258,8 +280,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const kept = this.keptByFilter?.get(text)
     if (kept === undefined) return false
     this.keptByFilter?.delete(text)
-    this.leave(text, kept)
-    if (kept.group !== undefined) this.outbound.leaveGroup(kept.group)
+    const replaced = this.leave(text, kept)
+    if (kept.group !== undefined && !replaced) this.outbound.leaveGroup(kept.group)
     this.outbound.dropReplays(text)
     if (this.durable) this.context.journal.subscriptionChanged(this, text)
     return true
@@ -330,6 +352,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const filters: Array<string> = []
     for (const [text, kept] of this.keptByFilter ?? []) {
       filters.push(text)
+      this.keptByFilter?.delete(text)
       this.leave(text, kept)
     }
     this.keptByFilter = undefined

@@ -11,7 +11,7 @@ import type { Admission, LoginAnswer, Refusal } from "../ConnectionContext.js"
 import { type ConnectionMachine, pauseFor } from "../ConnectionMachine.js"
 import type { MqttOptions } from "../MqttOptions.js"
 import type { Session } from "../Session.js"
-import { fillIn } from "../TopicRules.js"
+import { fillIn, fillInFilter } from "../../features/core/TopicRewrite.js"
 
 export const handleConnect = (machine: ConnectionMachine, packet: ConnectPacket): void => {
   const { context } = machine
@@ -58,11 +58,15 @@ const judge = (packet: ConnectPacket, options: MqttOptions): Refusal | undefined
     return { reasonCode: ReasonCode.clientIdentifierNotValid, message: "a client id of MQTT 3.1 has at most 23 characters" }
   }
   if (clientId.length > options.clientIdLengthMax) {
-    return { reasonCode: ReasonCode.clientIdentifierNotValid, message: `a client id has at most ${options.clientIdLengthMax} characters` }
+    return {
+      reasonCode: ReasonCode.clientIdentifierNotValid,
+      message: `a client id has at most ${options.clientIdLengthMax} characters`
+    }
   }
   if (will !== undefined) {
     // [MQTT-3.2.2-12], [MQTT-3.2.2-13]
-    if (will.qos > options.maximumQos) return { reasonCode: ReasonCode.qosNotSupported, message: "the QoS of the will is not supported" }
+    if (will.qos > options.maximumQos)
+      return { reasonCode: ReasonCode.qosNotSupported, message: "the QoS of the will is not supported" }
     if (will.retain && !options.retainAvailable) {
       return { reasonCode: ReasonCode.retainNotSupported, message: "retained messages are not supported" }
     }
@@ -235,9 +239,10 @@ const connackFields = (
 const subscribeAutomatically = (machine: ConnectionMachine, session: Session): void => {
   const { options, rules } = machine.context
   for (const automatic of options.automaticSubscriptions) {
-    const text = fillIn(automatic.filter, session.clientId, session.user)
+    const text = fillInFilter(automatic.filter, session.clientId, session.user)
+    if (text === undefined || session.isSubscribed(text)) continue
     const target = rules.subscribe(text, session.clientId, session.user)
-    if (typeof target === "number" || session.isSubscribed(text)) continue
+    if (typeof target === "number" || session.exclusivelyTaken(target)) continue
     const { qos, noLocal, retainAsPublished, retainHandling } = automatic
     session.subscribe(target, { qos, noLocal, retainAsPublished, retainHandling, subscriptionId: undefined })?.()
   }

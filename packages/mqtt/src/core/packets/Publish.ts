@@ -156,7 +156,8 @@ const send = (
   const { space } = (machine.admission as Admission).tenant
   if (dueMs !== undefined) {
     const acknowledger = qos === 0 ? undefined : { acknowledged: delayedAcknowledged(machine) }
-    const id = space.delayed.schedule(message, dueMs(nowMs), acknowledger, token)
+    const atMs = dueMs(nowMs)
+    const id = atMs === undefined ? undefined : space.delayed.schedule(message, atMs, acknowledger, token)
     if (id === undefined && qos > 0) refuseLater(machine, publish.packetId, token)
     return
   }
