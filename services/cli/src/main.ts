@@ -39,12 +39,19 @@ process.stdout.on("error", (error: Error & { readonly code?: string }) => {
   throw error
 })
 
-let stopping = false
+// One Ctrl-C can arrive twice: from the terminal, and from npm, which passes it on.
+const sameSignalMs = 500
+
+let stoppingSinceMs: number | undefined
 const stop = () => {
-  // The first signal asks, the second one does not wait.
-  if (stopping) process.exit(exitCodes.failed)
-  stopping = true
-  Effect.runFork(Fiber.interruptAsFork(fiber, fiber.id()))
+  const nowMs = performance.now()
+  if (stoppingSinceMs === undefined) {
+    stoppingSinceMs = nowMs
+    Effect.runFork(Fiber.interruptAsFork(fiber, fiber.id()))
+  } else if (nowMs - stoppingSinceMs > sameSignalMs) {
+    // The first signal asked, the second one does not wait.
+    process.exit(exitCodes.failed)
+  }
 }
 process.on("SIGINT", stop)
 process.on("SIGTERM", stop)

@@ -6,8 +6,10 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import { run } from "./cliProcess.js"
+
+vi.setConfig({ testTimeout: 120_000 })
 
 let directory = ""
 beforeAll(async () => {

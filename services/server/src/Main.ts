@@ -22,6 +22,8 @@ const print = (lines: ReadonlyArray<string>) =>
 export const run = (resolved: Resolved): Effect.Effect<never, StartError> => {
   const { settings } = resolved
   return Effect.gen(function* () {
+    // What is stored is for this user only: messages, sessions, password hashes.
+    process.umask(0o077)
     const context = yield* Effect.mapError(Layer.build(Server.layer(resolved)), startErrorOf)
     const state = Context.get(context, NodeState)
     // Released first: who asks whether the node is ready hears of the drain before it begins.

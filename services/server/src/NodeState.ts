@@ -13,6 +13,8 @@ export interface NodeStateService {
   /** From the start of the process until it served; 0 before. */
   startMs: number
   authentication: AuthenticationMode
+  /** Why the node cannot do its work although it runs; undefined while it can. */
+  fault: () => string | undefined
   readonly listeners: Array<ListenerAddress>
 }
 
@@ -22,6 +24,13 @@ export const layer: Layer.Layer<NodeState> = Layer.effect(
   NodeState,
   Effect.map(
     Clock.currentTimeMillis,
-    (startedAtMs): NodeStateService => ({ startedAtMs, phase: "starting", startMs: 0, authentication: "open", listeners: [] })
+    (startedAtMs): NodeStateService => ({
+      startedAtMs,
+      phase: "starting",
+      startMs: 0,
+      authentication: "open",
+      fault: () => undefined,
+      listeners: []
+    })
   )
 )

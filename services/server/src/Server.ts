@@ -22,6 +22,7 @@ import { messagingOptions } from "./MqttSettings.js"
 import * as NodeState from "./NodeState.js"
 import * as Security from "./Security.js"
 import { ServerSettings } from "./ServerSettings.js"
+import * as StorageFault from "./StorageFault.js"
 import { version } from "./Version.js"
 
 const admin = (settings: Settings) =>
@@ -57,7 +58,7 @@ const connectionLimits = (settings: Settings) =>
 export const layer = (resolved: Resolved) => {
   const { settings } = resolved
   return AdminApi.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(Mqtt.layer(settings), AlarmRules.layer(settings))),
+    Layer.provideMerge(Layer.mergeAll(Mqtt.layer(settings), AlarmRules.layer(settings), StorageFault.layer)),
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),
     Layer.provideMerge(metadata(settings)),

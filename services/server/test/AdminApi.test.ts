@@ -32,6 +32,8 @@ describe("health and metrics", () => {
       ;(yield* NodeState).phase = "draining"
       expect((yield* request("/health/ready")).status).toBe(503)
       expect((yield* request("/health/live")).status).toBe(200)
+      Object.assign(yield* NodeState, { phase: "serving", fault: () => "the disk is full" })
+      expect(yield* request("/health/ready")).toMatchObject({ status: 503, body: { fault: "the disk is full" } })
     }).pipe(Effect.provide(layer()))
   )
 
@@ -260,6 +262,10 @@ describe("config, status, alarms", () => {
       expect(JSON.stringify(entries)).not.toContain("hush")
       expect((yield* api("/config/node.id", { headers })).body.value).toBe(1)
       expect((yield* api("/config/nothing", { headers })).status).toBe(404)
+      expect(yield* api("/config/node.id", { headers, method: "PUT", body: { value: 2 } })).toMatchObject({
+        status: 409,
+        body: { error: "ReadAtStart", message: expect.stringContaining("EFFECTMQ_NODE_ID") }
+      })
       expect((yield* api("/status", { headers })).body).toMatchObject({ nodeId: 1, phase: "starting", authentication: "open" })
       expect((yield* api("/alarms", { headers })).body).toEqual({ active: [], history: [] })
     }).pipe(Effect.provide(layer({ "admin.token": "hush" })))

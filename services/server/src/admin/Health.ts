@@ -10,8 +10,11 @@ export const router = HttpRouter.empty.pipe(
   HttpRouter.get("/health/live", Effect.succeed(HttpServerResponse.unsafeJson({ status: "live" }))),
   HttpRouter.get(
     "/health/ready",
-    Effect.map(NodeState, ({ phase }) =>
-      HttpServerResponse.unsafeJson({ status: phase }, { status: phase === "serving" ? 200 : 503 })
-    )
+    Effect.map(NodeState, ({ phase, fault }) => {
+      const problem = fault()
+      return problem === undefined
+        ? HttpServerResponse.unsafeJson({ status: phase }, { status: phase === "serving" ? 200 : 503 })
+        : HttpServerResponse.unsafeJson({ status: phase, fault: problem }, { status: 503 })
+    })
   )
 )

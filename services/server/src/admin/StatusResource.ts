@@ -30,7 +30,7 @@ export const status = Effect.gen(function* () {
     authentication: state.authentication,
     listeners: state.listeners,
     residentMemoryBytes: process.memoryUsage.rss(),
-    meters: Object.fromEntries(meters.snapshot())
+    meters: Object.fromEntries([...meters.snapshot()].filter(([, value]) => Number.isFinite(value)))
   }
   return answer
 })
