@@ -20,10 +20,9 @@ const callsOf = (among: ReadonlyArray<Source>, pattern: RegExp, instead: string)
   among.flatMap((source) => occurrences(source, pattern).map((at) => `${at}: ${instead}`))
 
 describe("calls", () => {
-  it("node:fs only in storage", () => {
-    expect(
-      importsOf(/^(node:)?fs(\/|$)/, /^packages\/storage\//, "use the storage ports, or the platform's FileSystem in services")
-    ).toEqual([])
+  it("node:fs only in storage, and where network reads its certificates", () => {
+    const allowed = /^packages\/(storage\/|network\/src\/internal\/Certificates\.ts$)/
+    expect(importsOf(/^(node:)?fs(\/|$)/, allowed, "use the storage ports, or the platform's FileSystem in services")).toEqual([])
   })
 
   it("sockets and HTTP only in network and services", () => {

@@ -25,6 +25,8 @@ export type CloseReason =
   | "protocol-error"
   | "drain"
   | "tls-error"
+  /** The protocol's handler threw: a bug of ours, logged with its stack; only this connection pays. */
+  | "handler-fault"
 
 export interface Connection {
   /** Unique while the process lives. */

@@ -48,7 +48,8 @@ const nowMs = (): number => Math.floor(performance.now())
 const makeLog = (runtime: Runtime.Runtime<never>): LogLine => {
   const runFork = Runtime.runFork(runtime)
   return (level, message, annotations) => {
-    const line = level === "debug" ? Effect.logDebug(message) : Effect.logWarning(message)
+    const line =
+      level === "debug" ? Effect.logDebug(message) : level === "error" ? Effect.logError(message) : Effect.logWarning(message)
     runFork(Effect.annotateLogs(line, annotations))
   }
 }
@@ -110,7 +111,10 @@ export const listen = (
       options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs,
       nowMs
     )
-    const home = new ConnectionHome(kind, connectionOptions, socketFlush, acceptor, meters)
+    const home = new ConnectionHome(kind, connectionOptions, socketFlush, acceptor, meters, (error, connection) => {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      log("error", "a protocol handler threw; its connection is ended", { address: connection.remoteAddress, detail })
+    })
     const { first, tls } = yield* checked(() => makeStages(options, home, certificates))
 
     const onAcceptError = (error: Error): void => refusals.refused("accept-error", "", nowMs(), error.message)

@@ -36,6 +36,11 @@ interface MemoryListener {
   readonly drainTimeoutMs: number
 }
 
+/** A bug of the protocol under test is the test's business. */
+const rethrow = (error: unknown): never => {
+  throw error
+}
+
 /** Ports given where 0 is asked for. */
 const firstFreePort = 49_152
 /** More tasks than this without an end is a bug of what is tested: it answers itself for ever. */
@@ -131,7 +136,7 @@ export class MemoryNetworkService {
     const { rate } = options
     const bucket = rate && new TokenBucket(rate.connectionsPerSecond, rate.burst)
     this.listenersByPort.set(port, {
-      home: new ConnectionHome(options.kind, connectionOptions, this.flush, acceptor, this.meters),
+      home: new ConnectionHome(options.kind, connectionOptions, this.flush, acceptor, this.meters, rethrow),
       admission: new Admission(this.limits, bucket),
       drainTimeoutMs: connectionOptions.drainTimeoutMs
     })

@@ -13,7 +13,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import fc from "fast-check"
 import { RefusalLog } from "../src/internal/RefusalLog.js"
+import { tcpClient } from "./support/Clients.js"
 import { makePeers } from "./support/Peer.js"
+import { until } from "./support/until.js"
 
 const services = Layer.provideMerge(ConnectionLimits.layer(), layerMemory)
 const at = { kind: "tcp", host: "127.0.0.1", port: 0 } as const
@@ -134,6 +136,30 @@ describe("limits", () => {
       expect(lines[2]?.[1]["count"]).toBe(1000)
       const meters = yield* Meters
       expect(meters.snapshot().get('effectmq_connections_refused_total{reason="total-limit"}')).toBe(1001)
+    }).pipe(Effect.provide(services))
+  )
+})
+
+describe("a handler that throws", () => {
+  it.scopedLive("costs its own connection and nobody else's", () =>
+    Effect.gen(function* () {
+      const reasons: Array<string> = []
+      const { port } = yield* listen(at, (connection) => ({
+        onData: (chunk) => {
+          if (chunk.toString() === "bad") throw new Error("as the test says")
+          connection.write(chunk)
+        },
+        onDrain: () => {},
+        onClose: (reason) => void reasons.push(reason),
+        onShutdown: () => connection.close("drain")
+      }))
+      const good = yield* Effect.promise(() => tcpClient(port))
+      const bad = yield* Effect.promise(() => tcpClient(port))
+      bad.write(Buffer.from("bad"))
+      yield* until("the connection ends", () => reasons.length === 1)
+      expect(reasons).toEqual(["handler-fault"])
+      good.write(Buffer.from("still here"))
+      yield* until("the echo", () => good.received().toString() === "still here")
     }).pipe(Effect.provide(services))
   )
 })

@@ -23,7 +23,8 @@ const closeReasons: ReadonlyArray<CloseReason> = [
   "frame-too-large",
   "protocol-error",
   "drain",
-  "tls-error"
+  "tls-error",
+  "handler-fault"
 ]
 
 export class ConnectionHome {
@@ -43,7 +44,9 @@ export class ConnectionHome {
     private readonly options: ConnectionOptions,
     readonly flush: TickFlush,
     private readonly acceptor: ConnectionAcceptor,
-    meters: MetersService
+    meters: MetersService,
+    /** Told when a handler threw while it took a chunk; the connection is destroyed after it. */
+    readonly onHandlerFault: (error: unknown, connection: StreamConnection) => void
   ) {
     this.highWaterMarkBytes = options.highWaterMarkBytes
     this.lowWaterMarkBytes = options.lowWaterMarkBytes

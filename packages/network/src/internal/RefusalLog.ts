@@ -4,7 +4,7 @@
  */
 import type { ConnectionLimitsService, RefusalReason } from "../ConnectionLimits.js"
 
-export type LogLevel = "debug" | "warning"
+export type LogLevel = "debug" | "warning" | "error"
 export type LogLine = (level: LogLevel, message: string, annotations: Record<string, string | number>) => void
 
 const quietMs = 10_000

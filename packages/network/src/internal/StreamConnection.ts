@@ -181,7 +181,13 @@ export class StreamConnection implements Connection {
   onReceived(chunk: Buffer): void {
     this.heard = true
     this.home.receivedBytes.value += chunk.length
-    if (this.state === open) this.handler.onData(chunk)
+    if (this.state !== open) return
+    try {
+      this.handler.onData(chunk)
+    } catch (error) {
+      this.home.onHandlerFault(error, this)
+      this.destroy("handler-fault")
+    }
   }
 
   /** Called by the carrier when the buffer it holds is free again. */
