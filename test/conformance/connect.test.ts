@@ -134,6 +134,19 @@ describe.each([4, 5] as const)("version %i", (version) => {
     }
   })
 
+  it("no extension is needed to publish and subscribe, and TCP is the transport [MQTT3-7.0.0-2] [MQTT3-7.1.1-1] [MQTT5-4.2-1]", async () => {
+    const topic = unique()
+    const watcher = await open(version)
+    watcher.sendBytes(connectBytes(version, 0x02, text(unique())))
+    await watcher.expectPacket("connack")
+    await watcher.subscribe(topic)
+    const client = await open(version)
+    client.sendBytes(connectBytes(version, 0x02, text(unique())))
+    await client.expectPacket("connack")
+    await client.publish(topic, "plain", 1)
+    await watcher.expectPublish(topic, "plain")
+  })
+
   it("client ids of 1 to 23 letters and digits are taken [MQTT3-3.1.3-5] [MQTT5-3.1.3-5]", async () => {
     const id = unique("Z09")
     for (const clientId of [id, id.padEnd(23, "aZ0")]) {

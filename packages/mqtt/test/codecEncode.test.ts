@@ -8,7 +8,7 @@ import { encodePuback, encodePubcomp, encodePubrec, encodePubrel } from "../src/
 import { encodeAuth } from "../src/codec/Auth.js"
 import { encodeConnack } from "../src/codec/Connack.js"
 import { encodeDisconnect } from "../src/codec/Disconnect.js"
-import type { ProtocolVersion } from "../src/codec/Packets.js"
+import type { Diagnostics, ProtocolVersion } from "../src/codec/Packets.js"
 import { packetSizeLimit } from "../src/codec/Packets.js"
 import { encodePingresp } from "../src/codec/Ping.js"
 import { encodePublish, framesOf, type PublishContent } from "../src/codec/PublishEncoder.js"
@@ -185,7 +185,7 @@ describe("PUBLISH", () => {
     )
   })
 
-  it("keeps the order of user properties, names repeating [MQTT-3.3.2-18]", () => {
+  it("keeps the order of user properties, names repeating [MQTT5-3.3.2-18]", () => {
     const user = [
       ["b", "1"],
       ["a", "2"],
@@ -200,7 +200,7 @@ describe("PUBLISH", () => {
     expect(seen[1]?.["properties"]).toMatchObject({ userProperties: user })
   })
 
-  it("is not written where it is larger than the client allows [MQTT-3.1.2-24]", () => {
+  it("is not written where it is larger than the client allows [MQTT5-3.1.2-24]", () => {
     fc.assert(
       fc.property(content, delivery, (c, d) => {
         const message = contentOf(c)
@@ -223,7 +223,7 @@ describe("PUBLISH", () => {
 const diagnostics = maybe({ reasonString: text(), userProperties })
 
 describe("control packets", () => {
-  it("PUBACK, PUBREC, PUBREL and PUBCOMP are what mqtt-packet reads, and stay within the client's limit", () => {
+  it("PUBACK, PUBREC, PUBREL and PUBCOMP are what mqtt-packet reads, and stay within the client's limit [MQTT5-3.4.2-2] [MQTT5-3.4.2-3] [MQTT5-3.5.2-2] [MQTT5-3.5.2-3] [MQTT5-3.6.2-2] [MQTT5-3.6.2-3] [MQTT5-3.7.2-2] [MQTT5-3.7.2-3]", () => {
     const encoders = { puback: encodePuback, pubrec: encodePubrec, pubrel: encodePubrel, pubcomp: encodePubcomp } as const
     fc.assert(
       fc.property(
@@ -308,7 +308,7 @@ describe("control packets", () => {
     )
   })
 
-  it("CONNACK leaves diagnostics out before it grows too large, and is not written where the rest is", () => {
+  it("CONNACK leaves diagnostics out before it grows too large, and is not written where the rest is [MQTT5-3.2.2-19] [MQTT5-3.2.2-20]", () => {
     const fields = {
       sessionPresent: false,
       reasonCode: 0x87,
@@ -326,7 +326,7 @@ describe("control packets", () => {
     expect(size(4)).toBe(0)
   })
 
-  it("an old client hears nothing where there is no return code for the reason [MQTT-3.2.2-6]", () => {
+  it("an old client hears nothing where there is no return code for the reason [MQTT3-3.2.2-6]", () => {
     const out = new TestOutput()
     expect(encodeConnack(out, 4, { sessionPresent: false, reasonCode: 0x81 })).toBe(false)
     expect(out.length).toBe(0)
@@ -405,6 +405,25 @@ describe("control packets", () => {
           })
         }
       )
+    )
+  })
+
+  it("SUBACK, UNSUBACK, DISCONNECT and AUTH stay within the client's limit [MQTT5-3.9.2-1] [MQTT5-3.9.2-2] [MQTT5-3.11.2-1] [MQTT5-3.11.2-2] [MQTT5-3.14.2-3] [MQTT5-3.14.2-4] [MQTT5-3.15.2-2] [MQTT5-3.15.2-3]", () => {
+    const encoders: ReadonlyArray<(out: TestOutput, extra: Diagnostics, max: number) => boolean> = [
+      (out, extra, max) => encodeSuback(out, 5, 1, [0, 0x87], extra, max),
+      (out, extra, max) => encodeUnsuback(out, 5, 1, [0, 0x11], extra, max),
+      (out, extra, max) => encodeDisconnect(out, { reasonCode: 0x81, ...extra }, max),
+      (out, extra, max) => encodeAuth(out, { reasonCode: 0x18, authenticationMethod: "m", ...extra }, max)
+    ]
+    fc.assert(
+      fc.property(fc.constantFrom(...encoders), diagnostics, fc.integer({ min: 1, max: 120 }), (encode, extra, max) => {
+        const bare = new TestOutput()
+        encode(bare, {}, packetSizeLimit)
+        const out = new TestOutput()
+        expect(encode(out, extra, max)).toBe(bare.length <= max)
+        expect(out.length).toBeLessThanOrEqual(max)
+        if (bare.length <= max) expect(out.length).toBeGreaterThanOrEqual(bare.length)
+      })
     )
   })
 })

@@ -113,7 +113,7 @@ const vectors: ReadonlyArray<readonly [ProtocolVersion | 0, string, string, stri
   [5, "PUBACK with two reason strings", "400a 0001 00 06 1f0000 1f0000", "82 MQTT-2.2.2 v5"],
   [5, "PUBACK with bytes behind its properties", "4005 0001 00 00 00", "81 v5"],
   // SUBSCRIBE and UNSUBSCRIBE
-  [4, "SUBSCRIBE without a filter", "82020001", "82 MQTT-3.8.3-2 v4"],
+  [4, "SUBSCRIBE without a filter", "82020001", "82 MQTT-3.8.3-3 v4"],
   [5, "SUBSCRIBE without a filter", "8203000100", "82 MQTT-3.8.3-2 v5"],
   [4, "SUBSCRIBE with packet id 0", "8206 0000 0001 61 00", "82 MQTT-2.2.1-3 v4"],
   [4, "SUBSCRIBE without options", "8205 0001 0001 61", "81 v4"],
@@ -187,11 +187,11 @@ describe("what only looks wrong", () => {
     })
   })
 
-  it("5: no client identifier, clean start or not [MQTT-3.1.3-6]", () => {
+  it("5: no client identifier, clean start or not [MQTT5-3.1.3-6]", () => {
     expect(accepted(0, "100d 00044d515454 05 00 0000 00 0000")).toMatchObject({ packet: { clientId: "" } })
   })
 
-  it("U+FEFF is a character, not a mark to be dropped [MQTT-1.5.4-3]", () => {
+  it("U+FEFF is a character, not a mark to be dropped [MQTT5-1.5.4-3]", () => {
     expect(accepted(4, "30 06 0004 efbbbf61")).toMatchObject({ topic: "\ufeffa" })
   })
 

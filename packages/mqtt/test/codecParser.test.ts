@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest"
 import { MalformedPacket } from "../src/codec/MalformedPacket.js"
 import { PacketParser, type ParsedPublish } from "../src/codec/PacketParser.js"
-import { mayCarry, ReasonCode } from "../src/codec/ReasonCode.js"
+import { carriable, mayCarry, ReasonCode } from "../src/codec/ReasonCode.js"
 import { TopicCache } from "../src/codec/TopicName.js"
 import { connectBytes, record } from "./codecArbitraries.js"
 
@@ -173,5 +173,8 @@ describe("ReasonCode", () => {
     expect(mayCarry("disconnect", ReasonCode.sessionTakenOver)).toBe(true)
     expect(mayCarry("connack", ReasonCode.banned)).toBe(true)
     expect(mayCarry("suback", ReasonCode.banned)).toBe(false)
+    expect(carriable("disconnect", ReasonCode.badUserNameOrPassword)).toBe(ReasonCode.notAuthorized)
+    expect(carriable("disconnect", ReasonCode.sessionTakenOver)).toBe(ReasonCode.sessionTakenOver)
+    expect(carriable("connack", ReasonCode.sessionTakenOver)).toBe(ReasonCode.unspecifiedError)
   })
 })

@@ -5,7 +5,7 @@ import type { ConnackFields, Output, ProtocolVersion } from "./Packets.js"
 import { packetSizeLimit } from "./Packets.js"
 import { PropertyId as id } from "./Properties.js"
 import { PropertyWriter, writePropertiesPacket } from "./PropertyWriter.js"
-import { connackReturnCode } from "./ReasonCode.js"
+import { carriable, connackReturnCode } from "./ReasonCode.js"
 
 /**
  * False, with nothing written, where the version has no code for the reason (the connection is then closed without a word
@@ -47,5 +47,13 @@ export const encodeConnack = (
   properties.string(id.serverReference, fields.serverReference)
   properties.string(id.authenticationMethod, fields.authenticationMethod)
   properties.binary(id.authenticationData, fields.authenticationData)
-  return writePropertiesPacket(out, 0x20, [present, fields.reasonCode], properties, [], fields, packetSizeMax)
+  return writePropertiesPacket(
+    out,
+    0x20,
+    [present, carriable("connack", fields.reasonCode)],
+    properties,
+    [],
+    fields,
+    packetSizeMax
+  )
 }

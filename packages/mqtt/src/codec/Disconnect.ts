@@ -7,7 +7,7 @@ import type { DisconnectFields, DisconnectPacket, Output, ProtocolVersion } from
 import { packetSizeLimit } from "./Packets.js"
 import { allowed, readProperties } from "./Properties.js"
 import { PropertyWriter, writeReasonPacket } from "./PropertyWriter.js"
-import { mayCarry, ReasonCode } from "./ReasonCode.js"
+import { carriable, mayCarry, ReasonCode } from "./ReasonCode.js"
 
 /** Throws `MalformedPacket`. */
 export const decodeDisconnect = (reader: BodyReader, version: ProtocolVersion): DisconnectPacket => {
@@ -30,9 +30,12 @@ export const decodeDisconnect = (reader: BodyReader, version: ProtocolVersion): 
   }
 }
 
-/** Only for version 5: before it, a server says nothing and closes [MQTT5 3.14]. */
+/**
+ * Only for version 5: before it, a server says nothing and closes. A code that is none of DISCONNECT's becomes one
+ * [MQTT-3.14.2-1]. False, with nothing written, where even without diagnostics it is larger than `packetSizeMax`.
+ */
 export const encodeDisconnect = (out: Output, fields: DisconnectFields, packetSizeMax = packetSizeLimit): boolean => {
   const properties = new PropertyWriter()
   properties.string(0x1c, fields.serverReference)
-  return writeReasonPacket(out, 0xe0, fields.reasonCode, properties, fields, packetSizeMax)
+  return writeReasonPacket(out, 0xe0, carriable("disconnect", fields.reasonCode), properties, fields, packetSizeMax)
 }

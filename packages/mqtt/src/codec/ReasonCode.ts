@@ -89,6 +89,17 @@ const codesByPacket: Readonly<Record<ReasonPacket, ReadonlySet<number>>> = {
 /** Whether MQTT 5 lets `packet` carry `code`. */
 export const mayCarry = (packet: ReasonPacket, code: number): boolean => codesByPacket[packet].has(code)
 
+/** `code`, or the nearest that `packet` may carry: refusals for who a client is become 0x87, others 0x80. */
+export const carriable = (packet: "connack" | "disconnect", code: number): number => {
+  if (mayCarry(packet, code)) return code
+  const identity = [
+    ReasonCode.badUserNameOrPassword,
+    ReasonCode.banned,
+    ReasonCode.badAuthenticationMethod
+  ] as ReadonlyArray<number>
+  return identity.includes(code) ? ReasonCode.notAuthorized : ReasonCode.unspecifiedError
+}
+
 /**
  * The CONNACK return code of 3.1 and 3.1.1 for a reason code; undefined where there is none, so that the connection is
  * closed without a CONNACK [MQTT-3.2.2-6].

@@ -24,7 +24,10 @@ export const decodeSubscribe = (reader: BodyReader, version: ProtocolVersion): S
   const entries: Array<SubscribeEntry> = []
   do {
     // The first turn fails where there is no entry at all.
-    if (reader.remaining === 0) throw new MalformedPacket(ReasonCode.protocolError, "SUBSCRIBE without a filter", "MQTT-3.8.3-2")
+    if (reader.remaining === 0) {
+      const clause = version === 5 ? "MQTT-3.8.3-2" : "MQTT-3.8.3-3"
+      throw new MalformedPacket(ReasonCode.protocolError, "SUBSCRIBE without a filter", clause)
+    }
     entries.push(readEntry(reader, version))
   } while (reader.remaining > 0)
   return {
