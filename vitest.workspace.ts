@@ -47,6 +47,7 @@ export default defineConfig({
       ...below("services"),
       ...ring("tidy", { testMs: 60_000 }),
       ...ring("conformance", { testMs: 60_000 }),
+      ...ring("sim", { testMs: 120_000 }),
       ...ring("clients", { testMs: 60_000, alone: true }),
       ...ring("chaos", { testMs: 300_000, alone: true })
     ]

@@ -44,31 +44,41 @@ const endOfTemplatePart = (text: string, start: number): number => {
 }
 
 export const blank = (text: string): Blanked => {
-  let code = ""
-  let withStrings = ""
+  const code: Array<string> = []
+  const withStrings: Array<string> = []
   // Depth of braces at which each open template's `${` began.
   const templates: Array<number> = []
   let depth = 0
   let i = 0
-  const keep = (end: number) => {
-    code += text.slice(i, end)
-    withStrings += text.slice(i, end)
-    i = end
+  // Code from here to `i` is kept and not yet copied.
+  let kept = 0
+  const flush = () => {
+    const part = text.slice(kept, i)
+    code.push(part)
+    withStrings.push(part)
+    kept = i
   }
   const drop = (end: number, string: boolean) => {
+    flush()
     const part = text.slice(i, end)
     const spaces = part.replace(/[^\n]/g, " ")
-    code += string && spaces.length > 1 ? `"${spaces.slice(1, -1)}"` : spaces
-    withStrings += string ? part : spaces
+    code.push(string && spaces.length > 1 ? `"${spaces.slice(1, -1)}"` : spaces)
+    withStrings.push(string ? part : spaces)
     i = end
+    kept = end
   }
   const dropTemplate = (end: number) => {
     const opens = text[end - 1] === "{"
     drop(opens ? end - 2 : end, false)
     if (!opens) return
     templates.push(depth)
-    keep(end)
+    i = end
     depth++
+  }
+  /** The last code before `i`; what was blanked counts as the string or space it became. */
+  const before = () => {
+    const part = text.slice(Math.max(kept, i - 200), i)
+    return part.trim() === "" ? `${code.slice(-4).join("")}${part}` : part
   }
   while (i < text.length) {
     const char = text[i] as string
@@ -81,17 +91,18 @@ export const blank = (text: string): Blanked => {
       drop(end < 0 ? text.length : end + 2, false)
     } else if (char === '"' || char === "'") drop(endOfString(text, i, char), true)
     else if (char === "`") dropTemplate(endOfTemplatePart(text, i + 1))
-    else if (char === "/" && canPrecedeRegExp(code)) drop(endOfRegExp(text, i), false)
+    else if (char === "/" && canPrecedeRegExp(before())) drop(endOfRegExp(text, i), false)
     else if (char === "}" && templates.at(-1) === depth - 1) {
       templates.pop()
       depth--
-      keep(i + 1)
+      i++
       dropTemplate(endOfTemplatePart(text, i))
     } else {
       if (char === "{") depth++
       if (char === "}") depth--
-      keep(i + 1)
+      i++
     }
   }
-  return { code, withStrings }
+  flush()
+  return { code: code.join(""), withStrings: withStrings.join("") }
 }
