@@ -1,12 +1,12 @@
 /**
  * Lets clients in: bans, flapping, authenticator, tenant, permissions; one Effect per CONNECT or AUTH.
  */
-import {
-  type AuthenticationExchange,
-  type AuthenticationFailed,
-  type AuthenticatorService,
-  type Credentials,
-  type Principal
+import type {
+  AuthenticationExchange,
+  AuthenticationFailed,
+  AuthenticatorService,
+  Credentials,
+  Principal
 } from "@effectmq/security/Authenticator"
 import type { AuthorizerService } from "@effectmq/security/Authorizer"
 import type { BansService } from "@effectmq/security/Bans"
@@ -41,7 +41,10 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
   const runFork = Runtime.runFork(runtime)
 
   /** Runs to an answer; a defect is logged and answered as unavailable. */
-  const answer = (effect: Effect.Effect<LoginAnswer, AuthenticationFailed | StorageError>, done: (answer: LoginAnswer) => void) => {
+  const answer = (
+    effect: Effect.Effect<LoginAnswer, AuthenticationFailed | StorageError>,
+    done: (answer: LoginAnswer) => void
+  ) => {
     runFork(
       effect.pipe(
         Effect.catchTag("AuthenticationFailed", (error) => Effect.succeed(refused(codeByReason[error.reason], error.message))),
@@ -62,7 +65,11 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
   const admitted = (principal: Principal, credentials: Credentials, data: Uint8Array | undefined) =>
     Effect.map(parts.tenant(principal.tenant), (tenant): LoginAnswer => {
       const { clientId, address } = credentials
-      return { kind: "admitted", admission: { principal, permissions: parts.authorizer.permissions({ principal, clientId, address }), tenant }, data }
+      return {
+        kind: "admitted",
+        admission: { principal, permissions: parts.authorizer.permissions({ principal, clientId, address }), tenant },
+        data
+      }
     })
 
   const step = (exchange: AuthenticationExchange, credentials: Credentials, data: Uint8Array) =>
@@ -95,7 +102,8 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
           Effect.match({
             onFailure: (error): Refusal => ({ reasonCode: codeByReason[error.reason], message: error.message }),
             onSuccess: (exchange) => ({
-              step: (data: Uint8Array, stepDone: (answer: LoginAnswer) => void) => answer(step(exchange, credentials, data), stepDone)
+              step: (data: Uint8Array, stepDone: (answer: LoginAnswer) => void) =>
+                answer(step(exchange, credentials, data), stepDone)
             })
           }),
           Effect.map(done)

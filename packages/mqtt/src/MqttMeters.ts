@@ -36,7 +36,9 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("sessions", "Sessions now, connected or not", () => sum(tenants, ({ registry }) => registry.size))
   gauge("sessions_connected", "Sessions with a connection now", () => sum(tenants, ({ registry }) => registry.connectedCount))
   gauge("wills_published", "Wills published, since start", () => sum(tenants, ({ registry }) => registry.willsPublished))
-  gauge("slow_deliveries", "Deliveries slower than the threshold, since start", () => sum(tenants, ({ slow }) => slow.slowDeliveries))
+  gauge("slow_deliveries", "Deliveries slower than the threshold, since start", () =>
+    sum(tenants, ({ slow }) => slow.slowDeliveries)
+  )
   gauge("slow_subscribers", "Slow clients and topics remembered now", () => sum(tenants, ({ slow }) => slow.size))
   const dropped = (reason: string, read: (counters: SessionCounters) => number) =>
     gauge(
@@ -50,7 +52,9 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   dropped("expired", (session) => session.droppedExpired)
   dropped("too-large", (session) => session.droppedTooLarge)
   dropped("retention", (session) => session.droppedLost)
-  gauge("resent_messages", "Messages sent again on a new connection, since start", () => sum(tenants, (tenant) => tenant.counters.resent))
+  gauge("resent_messages", "Messages sent again on a new connection, since start", () =>
+    sum(tenants, (tenant) => tenant.counters.resent)
+  )
 }
 
 /** All series of a meter together; undefined where nobody registered it. */
@@ -85,7 +89,11 @@ export const figuresOf = (
     publishesReceived: counters.publishesReceived,
     publishesSent: counters.publishesSent,
     publishesDropped:
-      dropped.droppedQos0Saturated + dropped.droppedQueueFull + dropped.droppedExpired + dropped.droppedTooLarge + dropped.droppedLost,
+      dropped.droppedQos0Saturated +
+      dropped.droppedQueueFull +
+      dropped.droppedExpired +
+      dropped.droppedTooLarge +
+      dropped.droppedLost,
     bytesReceived: counters.bytesReceived,
     publishBytesReceived: space.counters.bytesIn,
     publishBytesSent: counters.publishBytesSent,

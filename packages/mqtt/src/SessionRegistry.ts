@@ -154,7 +154,11 @@ export class SessionRegistry {
   }
 
   /** Disconnects a client; answers whether there was one. */
-  kick(clientId: string, reasonCode: number = ReasonCode.administrativeAction, text = "disconnected by an administrator"): boolean {
+  kick(
+    clientId: string,
+    reasonCode: number = ReasonCode.administrativeAction,
+    text = "disconnected by an administrator"
+  ): boolean {
     const client = this.sessionsByClientId.get(clientId)?.client
     client?.end(reasonCode, text)
     return client !== undefined
@@ -234,7 +238,17 @@ export class SessionRegistry {
     const expiresAtMs = will.messageExpirySeconds === undefined ? 0 : nowMs + will.messageExpirySeconds * 1000
     const { topic, payload, qos, retain, properties } = will
     const message = new Message(
-      topic, payload, 0, payload.length, qos, retain, properties, nowMs, expiresAtMs, session.clientId, undefined
+      topic,
+      payload,
+      0,
+      payload.length,
+      qos,
+      retain,
+      properties,
+      nowMs,
+      expiresAtMs,
+      session.clientId,
+      undefined
     )
     this.willsPublished++
     // What was stored of it goes once the message is taken over; until then a restart publishes it again.

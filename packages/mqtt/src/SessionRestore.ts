@@ -111,16 +111,22 @@ const fetchFrom = (space: TenantSpace, source: number, places: ReadonlyArray<Wan
   if (place.offset >= space.log.dispatched(source)) return Effect.void
   return Effect.flatMap(
     Effect.async<number>((resume) => {
-      space.log.read(source, place.offset, readBytesMax, () => true, (entries, nextOffset) => {
-        const messagesByOffset = new Map(entries.map(({ offset, message }) => [offset, message]))
-        let index = first
-        for (; index < places.length; index++) {
-          const at = places[index] as Wanted
-          if (at.offset >= nextOffset) break
-          at.message = messagesByOffset.get(at.offset)
+      space.log.read(
+        source,
+        place.offset,
+        readBytesMax,
+        () => true,
+        (entries, nextOffset) => {
+          const messagesByOffset = new Map(entries.map(({ offset, message }) => [offset, message]))
+          let index = first
+          for (; index < places.length; index++) {
+            const at = places[index] as Wanted
+            if (at.offset >= nextOffset) break
+            at.message = messagesByOffset.get(at.offset)
+          }
+          resume(Effect.succeed(Math.max(index, first + 1)))
         }
-        resume(Effect.succeed(Math.max(index, first + 1)))
-      })
+      )
     }),
     (next) => fetchFrom(space, source, places, next)
   )

@@ -253,7 +253,8 @@ class SessionWriter {
       builder.append(nowMs, subscriptionKey(clientId, filter), stored && encodeSubscription(stored))
     }
     // A new subscription may have made the feed: where it begins must be known.
-    if (marks.progress || marks.filters !== undefined) builder.append(nowMs, progressKey(clientId), encodeProgress(session.progress()))
+    if (marks.progress || marks.filters !== undefined)
+      builder.append(nowMs, progressKey(clientId), encodeProgress(session.progress()))
   }
 
   private append(
@@ -324,8 +325,9 @@ const open = (engines: typeof ShardEngines.Service, options: SessionStoreOptions
     const engine = yield* engines.engine(options.engine)
     const existing = (yield* engine.list).filter((id) => id.tenant === tenant && id.topic === topic)
     const count = existing.reduce((most, id) => Math.max(most, id.partition + 1), 0) || options.shards
-    const shards = yield* Effect.forEach(Array.from({ length: count }, (_, partition) => partition), (partition) =>
-      engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact" })
+    const shards = yield* Effect.forEach(
+      Array.from({ length: count }, (_, partition) => partition),
+      (partition) => engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact" })
     )
     const loaded: Loaded = { sessionsByClientId: new Map(), checkpoint: [] }
     for (const shard of shards) yield* load(shard, loaded)

@@ -125,7 +125,10 @@ export class TenantTable {
       space.log.hold(opened.store)
       yield* restoreSessions(context, registry, opened)
       const { nodeName, softwareVersion: version } = options
-      const sys = options.sysIntervalMs === 0 ? undefined : new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
+      const sys =
+        options.sysIntervalMs === 0
+          ? undefined
+          : new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
       if (sys !== undefined) registry.events = sys
       const { messagesPerSecond, bytesPerSecond } = options.tenantRate
       const rate = messagesPerSecond > 0 || bytesPerSecond > 0 ? new RateLimiter(options.tenantRate) : undefined

@@ -133,7 +133,7 @@ describe("automatic subscriptions", () => {
     const world = await MqttWorld.make({ mqtt: { automaticSubscriptions: [automatic("inbox/%c"), automatic("all/#")] } })
     world.connect("first").publish("inbox/me", "kept", { retain: true })
     const client = world.connect("me")
-    expect(received(client)).toEqual([])
+    expect(received(client)).toEqual(["inbox/me=kept"])
     expect([...(world.tenant.registry.get("me")?.subscriptions.keys() ?? [])]).toEqual(["inbox/me", "all/#"])
     world.connect("other").publish("inbox/me", "x")
     world.connect("other").publish("inbox/you", "y")

@@ -6,7 +6,11 @@ describe("CONNECT", () => {
     const world = await MqttWorld.make()
     for (const version of [3, 4, 5] as const) {
       const client = world.connect(`c${version}`, { version })
-      expect(client.connack).toMatchObject({ cmd: "connack", sessionPresent: false, [version === 5 ? "reasonCode" : "returnCode"]: 0 })
+      expect(client.connack).toMatchObject({
+        cmd: "connack",
+        sessionPresent: false,
+        [version === 5 ? "reasonCode" : "returnCode"]: 0
+      })
       expect(client.connection.isEstablished).toBe(true)
     }
   })
@@ -55,7 +59,13 @@ describe("CONNECT", () => {
 
   it("says in CONNACK what is not as usual", async () => {
     const world = await MqttWorld.make({
-      mqtt: { maximumQos: 1, retainAvailable: false, receiveMaximum: 10, sharedSubscriptionAvailable: false, sessionExpirySecondsMax: 5 }
+      mqtt: {
+        maximumQos: 1,
+        retainAvailable: false,
+        receiveMaximum: 10,
+        sharedSubscriptionAvailable: false,
+        sessionExpirySecondsMax: 5
+      }
     })
     expect(world.connect("a", { properties: { sessionExpiryInterval: 100 } }).connack).toMatchObject({
       properties: {

@@ -32,7 +32,11 @@ class PublisherModel {
     const before = this.client
     this.client = world.client(5)
     this.client.send({
-      cmd: "connect", clientId: "publisher", clean: false, keepalive: 0, properties: { sessionExpiryInterval: 1000 }
+      cmd: "connect",
+      clientId: "publisher",
+      clean: false,
+      keepalive: 0,
+      properties: { sessionExpiryInterval: 1000 }
     } as never)
     before?.cut()
     this.connected = false
@@ -68,7 +72,8 @@ class PublisherModel {
         expect(packet["reasonCode"]).toBe(0)
         this.connected = true
         for (const message of [...this.outgoing]) {
-          if (message.state === "released") this.client?.send({ cmd: "pubrel", messageId: message.packetId, reasonCode: 0 } as never)
+          if (message.state === "released")
+            this.client?.send({ cmd: "pubrel", messageId: message.packetId, reasonCode: 0 } as never)
           else this.send(message, message.state === "sent")
         }
         return
@@ -113,7 +118,10 @@ class SubscriberModel {
     const before = this.client
     this.client = world.client(5)
     this.client.send({
-      cmd: "connect", clientId: "subscriber", clean: false, keepalive: 0,
+      cmd: "connect",
+      clientId: "subscriber",
+      clean: false,
+      keepalive: 0,
       properties: { sessionExpiryInterval: 1000, receiveMaximum }
     } as never)
     before?.cut()
@@ -187,10 +195,16 @@ type Command =
   | { readonly do: "crash"; readonly extra: number }
 
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ do: fc.constant("publish" as const), topic: fc.nat(2), qos: fc.constantFrom(1 as const, 2 as const) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ do: fc.constant("publish" as const), topic: fc.nat(2), qos: fc.constantFrom(1 as const, 2 as const) })
+  },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("answer" as const), count: fc.integer({ min: 1, max: 6 }) }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constantFrom("tick" as const, "step" as const) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom("commit" as const, "read" as const), count: fc.integer({ min: 1, max: 5 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom("commit" as const, "read" as const), count: fc.integer({ min: 1, max: 5 }) })
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("save" as const) }) },
   {
     weight: 2,
@@ -289,7 +303,9 @@ const run = async (commands: ReadonlyArray<Command>): Promise<void> => {
   // First arrivals of one topic and QoS come in the order of publishing [MQTT-4.6.0-6].
   for (const topic of topics) {
     for (const qos of [1, 2]) {
-      const first = new Set(subscriber.received.filter((one) => one.topic === topic && one.qos === qos).map(({ payload }) => Number(payload)))
+      const first = new Set(
+        subscriber.received.filter((one) => one.topic === topic && one.qos === qos).map(({ payload }) => Number(payload))
+      )
       const order = [...first]
       expect(order).toEqual([...order].sort((a, b) => a - b))
     }

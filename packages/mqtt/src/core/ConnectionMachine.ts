@@ -12,7 +12,7 @@
 import type { Acknowledger } from "@effectmq/messaging/Publish"
 import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { CloseReason, Connection, ConnectionHandler } from "@effectmq/network/Connection"
-import { RateLimiter } from "@effectmq/security/core/RateLimiter"
+import type { RateLimiter } from "@effectmq/security/core/RateLimiter"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import { encodePuback, encodePubrec, encodePubrel } from "../codec/Acknowledgement.js"
 import { encodeConnack } from "../codec/Connack.js"
@@ -191,7 +191,12 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   onMalformed(error: MalformedPacket): void {
     this.context.counters.protocolErrors++
     const { clause, message } = error
-    this.context.log("info", "protocol error", { clientId: this.clientId, address: this.connection.remoteAddress, clause, error: message })
+    this.context.log("info", "protocol error", {
+      clientId: this.clientId,
+      address: this.connection.remoteAddress,
+      clause,
+      error: message
+    })
     if (this.state === "connected") {
       this.endedBy = "protocol-error"
       this.end(error.reasonCode, message, "protocol-error")
@@ -322,7 +327,11 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   /** A packet the protocol forbids. */
   protocolError(message: string, reasonCode: number = ReasonCode.protocolError): void {
     this.context.counters.protocolErrors++
-    this.context.log("info", "protocol error", { clientId: this.clientId, address: this.connection.remoteAddress, error: message })
+    this.context.log("info", "protocol error", {
+      clientId: this.clientId,
+      address: this.connection.remoteAddress,
+      error: message
+    })
     this.endedBy = "protocol-error"
     this.end(reasonCode, message, "protocol-error")
   }
@@ -334,7 +343,12 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     if (this.parser.version !== 0) {
       const text = this.problemInformation ? reasonString : undefined
       const code = mayCarry("connack", reasonCode) ? reasonCode : ReasonCode.serverUnavailable
-      encodeConnack(this.connection, this.version, { sessionPresent: false, reasonCode: code, reasonString: text }, this.packetSizeMax)
+      encodeConnack(
+        this.connection,
+        this.version,
+        { sessionPresent: false, reasonCode: code, reasonString: text },
+        this.packetSizeMax
+      )
     }
     this.endedBy ??= "refused-by-broker"
     this.close("closed-by-broker")

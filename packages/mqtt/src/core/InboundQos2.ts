@@ -52,7 +52,8 @@ export class InboundQos2 {
   restore(nextUse: number, uses: Iterable<InboundUse>): void {
     this.restoredNext = nextUse
     this.next = nextUse
-    for (const use of uses) this.usesByPacketId.set(use.packetId, { packetId: use.packetId, use: use.use, received: use.received })
+    for (const use of uses)
+      this.usesByPacketId.set(use.packetId, { packetId: use.packetId, use: use.use, received: use.received })
   }
 
   /** The log holds a message of this use. Uses of one session may come in any order, because they stand in several sources. */

@@ -53,7 +53,10 @@ export class MqttWorld {
       options: this.options,
       rules: new TopicRules(this.options),
       counters: new ConnectionCounters(),
-      login: given.login ?? { login: (_credentials, done) => done(this.admitted()), exchange: (_method, _credentials, done) => done({ reasonCode: 0x8c, message: "no method" }) },
+      login: given.login ?? {
+        login: (_credentials, done) => done(this.admitted()),
+        exchange: (_method, _credentials, done) => done({ reasonCode: 0x8c, message: "no method" })
+      },
       nowMs: () => this.time.nowMs(),
       receivedAtMs: nowMs,
       epoch: 0,
@@ -137,7 +140,9 @@ export class MqttWorld {
     const store = await Effect.runPromise(
       Effect.provide(
         SessionStore.SessionStore,
-        SessionStore.layer({ engine: "memory", shards: 2 }, time).pipe(Layer.provide(Layer.succeed(ShardEngines.ShardEngines, engines)))
+        SessionStore.layer({ engine: "memory", shards: 2 }, time).pipe(
+          Layer.provide(Layer.succeed(ShardEngines.ShardEngines, engines))
+        )
       )
     )
     const messaging = { space: () => Effect.succeed(space), spaces: () => [space] }
@@ -186,7 +191,8 @@ export class MqttWorld {
     const client = this.client(version)
     client.send({ cmd: "connect", clientId, clean: true, keepalive: 0, ...fields } as mqtt.IConnectPacket)
     this.settle()
-    client.connack = client.connection.take()[0]
+    client.connection.flush()
+    client.connack = client.connection.received.shift()
     return client
   }
 }
@@ -230,7 +236,11 @@ export class WorldClient {
     return this.connection.take()
   }
 
-  subscribe(filter: string, options: Partial<mqtt.ISubscription> = {}, properties?: mqtt.ISubscribePacket["properties"]): Array<Packet> {
+  subscribe(
+    filter: string,
+    options: Partial<mqtt.ISubscription> = {},
+    properties?: mqtt.ISubscribePacket["properties"]
+  ): Array<Packet> {
     return this.ask({
       cmd: "subscribe",
       messageId: 1000,
