@@ -72,6 +72,12 @@ export class SimulatedDisk implements DiskService {
     this.#faultByCall.set(call, fault)
   }
 
+  /** Whether a fault is still to come. */
+  get faultPlanned(): boolean {
+    for (const call of this.#faultByCall.keys()) if (call > this.calls) return true
+    return false
+  }
+
   /** What the n-th call was. */
   callAt(call: number): string {
     return this.#trail[call - 1] ?? "none"

@@ -25,26 +25,21 @@ type Ledgers = Record<string, Ledger>
 
 const newLedgers = (): Ledgers => ({ plain: new Ledger(), compacted: new Ledger(), cached: new Ledger() })
 
-/** Resolves when the append is answered, however. */
+/** Resolves when the append is answered, however. What is refused for want of space is taken back: it must never show. */
 const attempt = (shard: Shard, ledger: Ledger, key: string, value: string): Promise<void> =>
   new Promise((resolve) => {
-    const baseOffset = shard.append(
-      batchOf([
-        { key, value },
-        { key: "other", value }
-      ]),
-      (error) => {
-        if (error === undefined) {
-          ledger.acknowledged.set(baseOffset, { key, value })
-          ledger.acknowledged.set(baseOffset + 1, { key: "other", value })
-        }
-        resolve()
+    const records = [key, "other"].map((name) => ({ key: name, value }))
+    const baseOffset = shard.append(batchOf(records), (error) => {
+      if (error === undefined) for (const [index, one] of records.entries()) ledger.acknowledged.set(baseOffset + index, one)
+      if (error?.reason === "full") {
+        for (const [index, one] of records.entries()) ledger.tried.get(baseOffset + index)?.delete(`${one.key}=${value}`)
       }
-    )
+      resolve()
+    })
     if (baseOffset < 0) return
-    for (const [index, name] of [key, "other"].entries()) {
+    for (const [index, one] of records.entries()) {
       const tried = ledger.tried.get(baseOffset + index) ?? new Set()
-      ledger.tried.set(baseOffset + index, tried.add(`${name}=${value}`))
+      ledger.tried.set(baseOffset + index, tried.add(`${one.key}=${value}`))
     }
   })
 
@@ -90,6 +85,7 @@ const workload = async (running: Running, ledgers: Ledgers): Promise<void> => {
       await settled(run(running.engine.remove(idOf("passing"))))
     }
     if (round === 2 || round === 5) await settled(run(running.engine.clean))
+    await running.tick()
     await settled(readAll(plain).then((records) => check(ledgers.plain, records)))
   }
 }

@@ -87,6 +87,8 @@ export const readAll = async (shard: Shard, options: ReadAllOptions = {}): Promi
 export interface Running {
   readonly engine: ShardEngineService
   readonly open: (topic: string, options?: ShardOptions) => Promise<Shard>
+  /** What the engine does by itself every second. */
+  readonly tick: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -97,6 +99,7 @@ export const start = async <E>(layer: Layer.Layer<ShardEngine, E>): Promise<Runn
   return {
     engine,
     open: (topic, options = plainOptions) => run(engine.open(idOf(topic), options)),
+    tick: () => Promise.resolve(),
     close: () => Effect.runPromise(Scope.close(scope, Exit.void))
   }
 }
@@ -144,6 +147,7 @@ export const startBare = async (disk: DiskService): Promise<Running> => {
   return {
     engine,
     open: (topic, options = plainOptions) => run(engine.open(idOf(topic), options)),
+    tick: () => log.tick(),
     close: () => log.close()
   }
 }
