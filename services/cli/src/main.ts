@@ -57,8 +57,5 @@ process.on("SIGINT", stop)
 process.on("SIGTERM", stop)
 
 fiber.addObserver((exit) => {
-  process.exitCode = exitCodeOf(exit)
-  process.off("SIGINT", stop)
-  process.off("SIGTERM", stop)
-  process.exit()
+  process.exit(exitCodeOf(exit))
 })

@@ -291,7 +291,7 @@ describe("stopping", () => {
     socket.write(Buffer.from([0x10, 13, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 60, 0, 1, 0x61]))
     await once(socket, "data")
     const ended = new Promise<number | null>((resolve) => own.child.on("exit", (code) => resolve(code)))
-    while (own.child.exitCode === null) {
+    while (own.child.exitCode === null && own.child.signalCode === null) {
       own.child.kill("SIGTERM")
       await fetch(`${own.adminUrl}/health/live`).catch(() => undefined)
     }
