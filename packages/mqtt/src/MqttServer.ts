@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto"
 import { Messaging } from "@effectmq/messaging/Messaging"
+import { systemTime } from "@effectmq/messaging/Time"
 import { Alarms } from "@effectmq/metrics/Alarms"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { ConnectionAcceptor } from "@effectmq/network/Connection"
@@ -17,6 +18,7 @@ import { Authenticator } from "@effectmq/security/Authenticator"
 import { Authorizer } from "@effectmq/security/Authorizer"
 import { Bans } from "@effectmq/security/Bans"
 import { FlappingDetector } from "@effectmq/security/FlappingDetector"
+import { TenantQuotas } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -29,6 +31,7 @@ import { ConnectionMachine } from "./core/ConnectionMachine.js"
 import { defaultMqttOptions, type MqttOptions } from "./core/MqttOptions.js"
 import { TopicRules } from "./core/TopicRules.js"
 import { type InvalidRewriteRule, invalidRewriteRule } from "./features/core/TopicRewrite.js"
+import { SharedTimer } from "./features/SharedTimer.js"
 import type { SlowSubscriber } from "./features/SlowSubscribers.js"
 import { makeLogin } from "./LoginService.js"
 import { figuresOf, registerMeters } from "./MqttMeters.js"
@@ -82,9 +85,13 @@ const make = (given: MqttServerOptions) =>
     const runFork = Runtime.runFork(runtime)
     const nowMs = () => Date.now()
 
-    const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs)
+    // Where nobody brings quotas, the configured rates hold for every tenant.
+    const quotas = yield* Effect.serviceOption(TenantQuotas)
+    const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs, Option.getOrUndefined(quotas))
     yield* tenants.open(options.tenant)
 
+    const waits = new SharedTimer({ nowMs: () => performance.now(), after: systemTime.after })
+    yield* Effect.addFinalizer(() => Effect.sync(() => waits.stop()))
     const context: ConnectionContext & { shuttingDown: boolean } = {
       options,
       rules: new TopicRules(options),
@@ -94,10 +101,7 @@ const make = (given: MqttServerOptions) =>
       receivedAtMs: nowMs(),
       epoch: 0,
       randomClientId: () => `emq${randomBytes(10).toString("hex")}`,
-      after: (delayMs, task) => {
-        const timer = setTimeout(task, delayMs)
-        return () => clearTimeout(timer)
-      },
+      after: (delayMs, task) => waits.after(delayMs, task),
       log: (level, message, fields) => {
         const line =
           level === "debug" ? Effect.logDebug(message) : level === "info" ? Effect.logInfo(message) : Effect.logWarning(message)

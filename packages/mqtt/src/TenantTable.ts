@@ -4,7 +4,7 @@
  */
 import type { MessagingService } from "@effectmq/messaging/Messaging"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
-import { RateLimiter } from "@effectmq/security/core/RateLimiter"
+import { fixed, type TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 import type { TenantSessions } from "./core/ConnectionContext.js"
@@ -38,6 +38,7 @@ export class TenantTable {
     private readonly sessions: SessionStoreService,
     private readonly options: MqttOptions,
     private readonly nowMs: () => number,
+    private readonly quotas: TenantQuotasService,
     private readonly opening: Effect.Semaphore
   ) {
     this.startedAtMs = nowMs()
@@ -47,9 +48,10 @@ export class TenantTable {
     messaging: MessagingService,
     sessions: SessionStoreService,
     options: MqttOptions,
-    nowMs: () => number
+    nowMs: () => number,
+    quotas: TenantQuotasService = fixed(options.tenantRate)
   ): Effect.Effect<TenantTable> {
-    return Effect.map(Effect.makeSemaphore(1), (opening) => new TenantTable(messaging, sessions, options, nowMs, opening))
+    return Effect.map(Effect.makeSemaphore(1), (opening) => new TenantTable(messaging, sessions, options, nowMs, quotas, opening))
   }
 
   get(tenant: string): OpenTenant | undefined {
@@ -130,9 +132,19 @@ export class TenantTable {
           ? undefined
           : new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
       if (sys !== undefined) registry.events = sys
-      const { messagesPerSecond, bytesPerSecond } = options.tenantRate
-      const rate = messagesPerSecond > 0 || bytesPerSecond > 0 ? new RateLimiter(options.tenantRate) : undefined
-      const made: OpenTenant = { tenant, space, registry, rate, counters: context.counters, slow, sys, store: opened.store }
+      const rate = this.quotas.rate(tenant)
+      const quota = () => this.quotas.quota(tenant)
+      const made: OpenTenant = {
+        tenant,
+        space,
+        registry,
+        rate,
+        quota,
+        counters: context.counters,
+        slow,
+        sys,
+        store: opened.store
+      }
       this.tenantsByName.set(tenant, made)
       return made
     })

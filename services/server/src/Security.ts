@@ -12,6 +12,7 @@ import type { Authorizer } from "@effectmq/security/Authorizer"
 import * as Bans from "@effectmq/security/Bans"
 import * as FlappingDetector from "@effectmq/security/FlappingDetector"
 import * as PasswordHash from "@effectmq/security/PasswordHash"
+import * as TenantQuotas from "@effectmq/security/TenantQuotas"
 import * as UsersAuthenticator from "@effectmq/security/UsersAuthenticator"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
@@ -22,6 +23,7 @@ export type SecurityParts =
   | Authorizer
   | Bans.Bans
   | FlappingDetector.FlappingDetector
+  | TenantQuotas.TenantQuotas
   | PasswordHash.PasswordHash
   | Audit
 
@@ -32,6 +34,13 @@ const authenticator = (settings: Settings) => {
   })
   return settings["auth.allowAnonymous"] ? users : Layer.provide(LocalAnonymous.layer, users)
 }
+
+/** What a tenant has no quota for is as configured. */
+const quotas = (settings: Settings) =>
+  TenantQuotas.layer({
+    messagesPerSecond: settings["limits.tenant.messagesPerSecond"],
+    bytesPerSecond: settings["limits.tenant.bytesPerSecond"]
+  })
 
 const flapping = (settings: Settings) =>
   settings["mqtt.flapping.enabled"]
@@ -46,5 +55,6 @@ export const layer = (settings: Settings): Layer.Layer<SecurityParts, never, Met
   Layer.mergeAll(
     authenticator(settings),
     AclAuthorizer.layer({ defaultEffect: settings["auth.defaultAcl"] }),
-    flapping(settings)
+    flapping(settings),
+    quotas(settings)
   ).pipe(Layer.provideMerge(Bans.layer()), Layer.provideMerge(Layer.mergeAll(PasswordHash.layer(), AuditLog.layer())))

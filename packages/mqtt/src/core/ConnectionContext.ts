@@ -4,6 +4,7 @@
 import type { Permissions } from "@effectmq/security/Authorizer"
 import type { Credentials, Principal } from "@effectmq/security/Authenticator"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import type { TenantQuota } from "@effectmq/schemas/metadata/Tenant"
 import type { SessionRegistry } from "../SessionRegistry.js"
 import type { MqttOptions } from "./MqttOptions.js"
 import type { RateLimiter } from "@effectmq/security/core/RateLimiter"
@@ -34,7 +35,9 @@ export class ConnectionCounters {
 export interface TenantSessions {
   readonly space: TenantSpace
   readonly registry: SessionRegistry
-  readonly rate: RateLimiter | undefined
+  readonly rate: RateLimiter
+  /** As it is now. */
+  quota(): TenantQuota
 }
 
 /** A client that was let in. */

@@ -88,6 +88,8 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   lastTarget = ""
   lastDueMs: ((nowMs: number) => number | undefined) | undefined = undefined
   private rate: RateLimiter | undefined = undefined
+  /** Set while the client is over its rate and not read from. */
+  private stopWaiting: (() => void) | undefined = undefined
   private chunkMessages = 0
   private pausedForAcks = false
   /** Why the connection ends, where the broker or a DISCONNECT said so. */
@@ -111,7 +113,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     context.receivedAtMs = context.nowMs()
     const bytes = chunk.length
     this.parser.push(chunk)
-    if (this.chunkMessages > 0) this.limitRate(bytes)
+    if (this.state === "connected") this.limitRate(bytes)
     if (this.state === "authenticating" && this.parser.heldBytes > context.options.heldBytesMax) {
       this.refuse(ReasonCode.quotaExceeded, "too much sent before CONNACK")
     }
@@ -123,6 +125,8 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
 
   /** One and a half times the keep alive have passed in silence [MQTT-3.1.2-22]. */
   onIdle(): void {
+    // It may well have spoken: nobody listened.
+    if (this.stopWaiting !== undefined) return
     this.context.counters.keepAliveTimeouts++
     this.end(ReasonCode.keepAliveTimeout, "nothing was received for one and a half times the keep alive", "idle-timeout")
   }
@@ -130,6 +134,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   onClose(reason: CloseReason): void {
     const { context } = this
     context.counters.connections--
+    this.stopWaiting?.()
     this.parser.close()
     this.left(this.endedBy ?? (reason === "idle-timeout" ? "keep-alive-timeout" : "connection-lost"), true)
     this.state = "closing"
@@ -390,7 +395,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     const messages = this.chunkMessages
     this.chunkMessages = 0
     const tenantRate = this.admission?.tenant.rate
-    if (this.rate === undefined && tenantRate === undefined) return
+    if (this.rate === undefined && (tenantRate === undefined || tenantRate.unlimited)) return
     const nowMs = this.context.receivedAtMs
     const own = this.rate === undefined ? 0 : this.rate.take(nowMs, messages, bytes)
     const tenants = tenantRate === undefined ? 0 : tenantRate.take(nowMs, messages, bytes)
@@ -398,7 +403,10 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     if (waitMs === 0 || this.state !== "connected") return
     this.context.counters.rateLimited++
     this.connection.pause(pauseFor.rate)
-    this.context.after(waitMs, () => {
+    // What had been read already still comes, and makes the wait longer.
+    this.stopWaiting?.()
+    this.stopWaiting = this.context.after(waitMs, () => {
+      this.stopWaiting = undefined
       if (this.state === "connected") this.connection.resume(pauseFor.rate)
     })
   }

@@ -9,6 +9,7 @@ import { Retained } from "@effectmq/messaging/Retained"
 import { Streams } from "@effectmq/messaging/Streams"
 import { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import type { Permissions } from "@effectmq/security/Authorizer"
+import type { TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { ShardEngineService } from "@effectmq/storage/ShardEngine"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import * as Effect from "effect/Effect"
@@ -30,6 +31,7 @@ export interface WorldOptions {
   readonly feedQueueMax?: number
   readonly permissions?: Permissions
   readonly login?: Login
+  readonly quotas?: TenantQuotasService
 }
 
 const allowAll: Permissions = { publish: () => true, subscribe: () => true }
@@ -146,7 +148,9 @@ export class MqttWorld {
       )
     )
     const messaging = { space: () => Effect.succeed(space), spaces: () => [space] }
-    this.tenants = await Effect.runPromise(TenantTable.make(messaging, store, this.options, () => time.nowMs()))
+    this.tenants = await Effect.runPromise(
+      TenantTable.make(messaging, store, this.options, () => time.nowMs(), this.given.quotas)
+    )
     this.tenant = await Effect.runPromise(this.tenants.open("default"))
     for (const [index, shard] of logShards.entries()) shard.slowReads = slow[index] as boolean
   }

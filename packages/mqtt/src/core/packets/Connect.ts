@@ -147,8 +147,15 @@ const admit = (machine: ConnectionMachine, admission: Admission, data: Uint8Arra
       return
     }
   }
+  const { registry } = admission.tenant
+  const { connectionsMax } = admission.tenant.quota()
+  const takesOver = registry.get(clientId)?.client !== undefined
+  if (connectionsMax !== undefined && registry.connectedCount >= connectionsMax && !takesOver) {
+    refuseLogin(machine, { reasonCode: ReasonCode.quotaExceeded, message: "the tenant has as many clients as it may" })
+    return
+  }
   machine.admission = admission
-  const { session, present } = admission.tenant.registry.open(
+  const { session, present } = registry.open(
     {
       clientId,
       version: packet.version,

@@ -52,6 +52,10 @@ const subscribe = (
   if (!permissions.subscribe(target.filter)) return ReasonCode.notAuthorized
   const isNew = !session.isSubscribed(target.text)
   if (isNew && session.subscriptionCount >= context.options.subscriptionsPerClientMax) return ReasonCode.quotaExceeded
+  const { subscriptionsMax } = tenant.quota()
+  if (isNew && subscriptionsMax !== undefined && tenant.space.routes.subscriptionCount >= subscriptionsMax) {
+    return ReasonCode.quotaExceeded
+  }
   // Somebody else has it to himself.
   if (session.exclusivelyTaken(target)) return ReasonCode.quotaExceeded
   const qos = Math.min(entry.qos, context.options.maximumQos) as QoS
