@@ -75,7 +75,7 @@ describe("SUBSCRIBE", () => {
     world.connect("p").publish("a/b", "x")
     const packets = client.take()
     expect(packets).toHaveLength(1)
-    expect(packets).toMatchObject([{ properties: { subscriptionIdentifier: [7, 9] } }])
+    expect(packets).toMatchObject([{ properties: { subscriptionIdentifier: expect.arrayContaining([7, 9]) } }])
   })
 
   it("loses nothing that waits when it replaces one [MQTT-3.8.4-4]", async () => {
