@@ -135,7 +135,7 @@ describe("errors", () => {
         const environment = Object.fromEntries(flags.map(([key, value]) => [environmentNameOf(key), value]))
         resolve({ file: { path: "c", content }, environment, flags: flags.map(([key, value]) => `${key}=${value}`) })
       }),
-      { numRuns: 300 }
+      { numRuns: 100 }
     )
   })
 })
