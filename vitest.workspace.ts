@@ -22,7 +22,7 @@ const project = (name: string, folder: string, limits: { testMs: number; alone?:
     exclude: ["**/node_modules/**", "**/dist/**"],
     environment: "node" as const,
     pool: "forks" as const,
-    poolOptions: { forks: { minForks: 1, maxForks: 2, singleFork: limits.alone === true } },
+    poolOptions: { forks: { singleFork: limits.alone === true } },
     testTimeout: limits.testMs,
     hookTimeout: limits.testMs,
     teardownTimeout: 20_000,
@@ -41,6 +41,8 @@ const ring = (name: string, limits: { testMs: number; alone?: boolean }) =>
 export default defineConfig({
   test: {
     passWithNoTests: true,
+    pool: "forks",
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
     projects: [
       project("schemas", "schemas/test"),
       ...below("packages"),
