@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { flag, integer, list } from "./Key.js"
 
-/** Rewrites the topics of publishes or the filters of subscriptions; the last rule that matches wins. */
+/** Rewrites the topics of publishes or the filters of subscriptions; the last rule whose source matches decides. */
 export const RewriteRule = Schema.Struct({
   action: Schema.Literal("publish", "subscribe", "all"),
   /** Filter that the topic must match. */
@@ -43,7 +43,7 @@ export const mqttFeatureKeys = {
     countMax: 1000,
     expected:
       'a list such as [{"action":"publish","source":"x/#","regex":"^x/(.+)$","dest":"y/$1"}]; action is publish, subscribe or all',
-    doc: "Rules that rewrite topics of publishes and filters of subscriptions; the last rule that matches wins."
+    doc: "Rules that rewrite topics of publishes and filters of subscriptions; the last rule whose source matches decides."
   }),
   "mqtt.automaticSubscriptions": list(AutomaticSubscription, {
     fallback: [],

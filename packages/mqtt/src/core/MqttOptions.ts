@@ -4,7 +4,7 @@
 import type { QoS } from "@effectmq/messaging/Message"
 import type { QueueDrop } from "./SessionPorts.js"
 
-/** Rewrites topics of publishes or filters of subscriptions; the last rule that matches wins. */
+/** Rewrites topics of publishes or filters of subscriptions; the last rule whose source matches decides. */
 export interface RewriteRule {
   readonly action: "publish" | "subscribe" | "all"
   /** Filter that the topic must match. */
