@@ -20,11 +20,11 @@ export class TickFlush {
   /** @param schedule runs a function at the end of the tick; the memory network has its own */
   constructor(private readonly schedule: (run: () => void) => void) {}
 
+  /** Called while the connection's output is being written: this never flushes the connection itself. */
   mark(connection: Flushable): void {
+    if (this.dirty.length >= dirtyMax) this.flushAll()
     connection.dirty = true
-    const count = this.dirty.push(connection)
-    if (count === 1) this.schedule(this.run)
-    else if (count > dirtyMax) this.flushAll()
+    if (this.dirty.push(connection) === 1) this.schedule(this.run)
   }
 
   /** Runs something after the current turn, in the order of the flushes. */
