@@ -32,6 +32,7 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("publishes_refused", "PUBLISH packets not taken, since start", () => counters.publishesRefused)
   gauge("protocol_errors", "Connections ended because of what the client sent, since start", () => counters.protocolErrors)
   gauge("keep_alive_timeouts", "Connections ended by their keep alive, since start", () => counters.keepAliveTimeouts)
+  gauge("takeovers", "Connections that gave way to another of the same client, since start", () => counters.takeovers)
   gauge("rate_limited", "Times a connection was paused for its rate, since start", () => counters.rateLimited)
   gauge("sessions", "Sessions now, connected or not", () => sum(tenants, ({ registry }) => registry.size))
   gauge("sessions_connected", "Sessions with a connection now", () => sum(tenants, ({ registry }) => registry.connectedCount))

@@ -88,7 +88,8 @@ const make = (given: MqttServerOptions) =>
     // Where nobody brings quotas, the configured rates hold for every tenant.
     const quotas = yield* Effect.serviceOption(TenantQuotas)
     const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs, Option.getOrUndefined(quotas))
-    yield* tenants.open(options.tenant)
+    // Wills, expiry and delayed messages of every tenant go on from the start.
+    for (const tenant of new Set([options.tenant, ...(yield* sessions.tenants)])) yield* tenants.open(tenant)
 
     const waits = new SharedTimer({ nowMs: () => performance.now(), after: systemTime.after })
     yield* Effect.addFinalizer(() => Effect.sync(() => waits.stop()))

@@ -69,7 +69,10 @@ const makeSession = (context: SessionContext, clientId: string, loaded: LoadedSe
   for (const [text, stored] of loaded.subscriptionsByFilter) {
     const parsed = parseFilter(text, noLimits)
     if (typeof parsed === "string") continue
-    subscriptions.set({ text, filter: parsed.filter, group: parsed.kind === "shared" ? parsed.group : undefined }, stored)
+    subscriptions.set(
+      { text, filter: stored.filter ?? parsed.filter, group: parsed.kind === "shared" ? parsed.group : undefined },
+      stored
+    )
   }
   session.restore(header, subscriptions, loaded.progress)
   return session

@@ -301,6 +301,8 @@ export interface OpenedSessions {
 export interface SessionStoreService {
   /** Opens the tenant's topic and reads what it holds. Once per tenant. */
   open(tenant: string): Effect.Effect<OpenedSessions, StorageError>
+  /** Tenants that have been opened before. */
+  readonly tenants: Effect.Effect<ReadonlyArray<string>, StorageError>
 }
 
 export class SessionStore extends Context.Tag("@effectmq/mqtt/SessionStore")<SessionStore, SessionStoreService>() {}
@@ -313,7 +315,13 @@ export const layer = (
     SessionStore,
     Effect.map(ShardEngines, (engines) => {
       const options = { ...defaultSessionStoreOptions, ...given }
-      return { open: (tenant) => open(engines, options, time, tenant) }
+      return {
+        open: (tenant) => open(engines, options, time, tenant),
+        tenants: Effect.gen(function* () {
+          const engine = yield* engines.engine(options.engine)
+          return [...new Set((yield* engine.list).filter((id) => id.topic === topic).map((id) => id.tenant))]
+        })
+      }
     })
   )
 

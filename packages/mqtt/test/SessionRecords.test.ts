@@ -59,7 +59,8 @@ const subscription: StoredSubscription = {
   retainHandling: 1,
   subscriptionId: 268_435_455,
   since: [0, 17, 9_007_199_254_740_991],
-  replay: true
+  replay: true,
+  filter: "rewritten/#"
 }
 
 const delivery: StoredDelivery = {

@@ -162,6 +162,20 @@ describe("sessions", () => {
     expect(third.connect("a", persistent()).connack).toMatchObject({ sessionPresent: false })
   })
 
+  it("keep filters as they were rewritten, over a crash too", async () => {
+    const rewrite = [{ action: "subscribe", source: "x/#", regex: "^x/(.+)$", dest: "y/$1" }] as const
+    const world = await MqttWorld.make({ mqtt: { rewrite } })
+    world.connect("a", persistent()).subscribe("x/1", { qos: 1 })
+    const again = await world.crash()
+    const publisher = again.connect("p")
+    publisher.publish("x/1", "x", { qos: 1, messageId: 1 })
+    publisher.publish("y/1", "y", { qos: 1, messageId: 1 })
+    const back = again.connect("a", persistent())
+    expect(payloads(back)).toEqual(["y"])
+    expect(back.ask({ cmd: "unsubscribe", messageId: 1, unsubscriptions: ["x/1"] })).toMatchObject([{ granted: [0] }])
+    expect(again.tenant.space.routes.subscriptionCount).toBe(0)
+  })
+
   it("get the rest of their retained messages after a crash", async () => {
     const world = await MqttWorld.make()
     const publisher = world.connect("p")

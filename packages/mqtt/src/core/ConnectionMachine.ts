@@ -77,7 +77,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   connectExpirySeconds = 0
   /** Reason strings and user properties may be sent [MQTT-3.1.2-29]. */
   problemInformation = true
-  inboundAliases: InboundAliases | undefined = undefined
+  private inboundAliases: InboundAliases | undefined = undefined
   private outboundAliases: OutboundAliases | undefined = undefined
   private acks: AckQueue | undefined = undefined
   /** The last topic published to, and what it came to (see packets/Publish). */
@@ -196,7 +196,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   onMalformed(error: MalformedPacket): void {
     this.context.counters.protocolErrors++
     const { clause, message } = error
-    this.context.log("info", "protocol error", {
+    this.context.log("debug", "protocol error", {
       clientId: this.clientId,
       address: this.connection.remoteAddress,
       clause,
@@ -269,6 +269,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
       return
     }
     this.endedBy ??= endedByReason(reasonCode)
+    if (this.endedBy === "taken-over") this.context.counters.takeovers++
     if (this.version === 5) {
       encodeDisconnect(
         this.connection,
@@ -332,7 +333,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   /** A packet the protocol forbids. */
   protocolError(message: string, reasonCode: number = ReasonCode.protocolError): void {
     this.context.counters.protocolErrors++
-    this.context.log("info", "protocol error", {
+    this.context.log("debug", "protocol error", {
       clientId: this.clientId,
       address: this.connection.remoteAddress,
       error: message
@@ -382,8 +383,10 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     this.outboundAliases = maximum === 0 ? undefined : new OutboundAliases(maximum)
   }
 
-  setInboundAliases(maximum: number): void {
-    this.inboundAliases = new InboundAliases(maximum)
+  /** What a PUBLISH with an alias is about; undefined where the alias is not valid. Only version 5 has aliases. */
+  resolveAlias(alias: number, topic: string): string | undefined {
+    this.inboundAliases ??= new InboundAliases(this.context.options.topicAliasMaximum)
+    return this.inboundAliases.resolve(alias, topic)
   }
 
   setRate(limiter: RateLimiter | undefined): void {

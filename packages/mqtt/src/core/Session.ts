@@ -88,7 +88,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   private inboundUses: InboundQos2 | undefined
   private gates: Array<Gate> = []
   private moved = false
-  private hasGroups = false
+  /** Shared groups it is a member of. */
+  private groups: Set<SharedGroup> | undefined
   /** A filter differs from what the client wrote (rewritten, exclusive), so that two texts may stand for one subscription. */
   private hasAliases = false
 
@@ -171,8 +172,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   }
 
   private pumpGroups(): void {
-    if (this.keptByFilter === undefined || !this.hasGroups) return
-    for (const kept of this.keptByFilter.values()) kept.group?.pump()
+    if (this.groups === undefined) return
+    for (const group of this.groups) group.pump()
   }
 
   // --- subscriptions
@@ -237,10 +238,13 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     this.keptByFilter ??= new Map()
     this.keptByFilter.set(target.text, kept)
     if (isExclusive(target.text)) this.context.exclusiveByFilter.set(target.filter, this)
-    if (target.text !== (target.group === undefined ? target.filter : `$share/${target.group}/${target.filter}`))
+    if (target.text !== (target.group === undefined ? target.filter : `$share/${target.group}/${target.filter}`)) {
       this.hasAliases = true
-    if (group !== undefined) this.hasGroups = true
-    else if (this.durable && this.outbound.feed === undefined) this.makeFeed(subscription.since)
+    }
+    if (group !== undefined) {
+      this.groups ??= new Set()
+      this.groups.add(group)
+    } else if (this.durable && this.outbound.feed === undefined) this.makeFeed(subscription.since)
     return kept
   }
 
@@ -281,7 +285,10 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     if (kept === undefined) return false
     this.keptByFilter?.delete(text)
     const replaced = this.leave(text, kept)
-    if (kept.group !== undefined && !replaced) this.outbound.leaveGroup(kept.group)
+    if (kept.group !== undefined && !replaced) {
+      this.groups?.delete(kept.group)
+      this.outbound.leaveGroup(kept.group)
+    }
     this.outbound.dropReplays(text)
     if (this.durable) this.context.journal.subscriptionChanged(this, text)
     return true
@@ -372,7 +379,9 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const kept = this.keptByFilter?.get(text)
     if (kept === undefined) return undefined
     const { qos, noLocal, retainAsPublished, subscriptionId, since } = kept.subscription
-    return { qos, noLocal, retainAsPublished, subscriptionId, since, retainHandling: kept.retainHandling, replay: kept.replay }
+    const filter = kept.subscription.filter === withoutPrefix(text) ? undefined : kept.subscription.filter
+    const { retainHandling, replay } = kept
+    return { qos, noLocal, retainAsPublished, subscriptionId, since, retainHandling, replay, filter }
   }
 
   /** The newest progress; from now on `progressMoved` says when there is newer. */
@@ -410,7 +419,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
       this.inbound.restore(progress.nextUse, progress.uses)
     }
     for (const [target, stored] of subscriptions) {
-      const { subscription } = space.subscribe(this, { filter: target.filter, group: target.group, ...stored })
+      const { subscription } = space.subscribe(this, { ...stored, filter: target.filter, group: target.group })
       const kept = this.keep(target, subscription, stored.retainHandling)
       kept.replay = stored.replay
       if (stored.replay) {
@@ -420,5 +429,9 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     }
   }
 }
+
+/** The filter that a text names: what stands behind `$share/<group>/` or `$exclusive/`. */
+const withoutPrefix = (text: string): string =>
+  text.startsWith("$share/") ? text.slice(text.indexOf("/", 7) + 1) : isExclusive(text) ? text.slice(11) : text
 
 const isExclusive = (text: string): boolean => text.startsWith("$exclusive/")

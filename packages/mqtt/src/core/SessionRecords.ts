@@ -6,7 +6,7 @@
  * | key                      | value, version 1                                                                          |
  * | ------------------------ | ----------------------------------------------------------------------------------------- |
  * | `h` clientId             | u8 version, u8 protocol level, u8 flags (1 user, 2 will), incarnation, expirySeconds, createdAtMs, disconnectedAtMs (0: connected), [string user], [will] |
- * | `f` clientId 0 filter    | u8 version, u8 flags (0-1 QoS, 4 no local, 8 retain as published, 16 has identifier, 32 retained to be sent, 64-128 retain handling), [identifier], count, since of each source |
+ * | `f` clientId 0 filter    | u8 version, u8 flags (0-1 QoS, 4 no local, 8 retain as published, 16 has identifier, 32 retained to be sent, 64-128 retain handling), [identifier], count, since of each source, [string filter where it was rewritten] |
  * | `p` clientId             | u8 version, count, position of each source, nextUse, count, inbound uses, count, in-flight |
  * | `c`                      | u8 version, count, position of each source: origins before it are in progress records      |
  *
@@ -43,6 +43,8 @@ export interface StoredSubscription {
   readonly since: ReadonlyArray<number>
   /** Retained messages of it are still to be sent. */
   readonly replay: boolean
+  /** The filter in force, without prefix, where it is not the one the client wrote. */
+  readonly filter: string | undefined
 }
 
 export interface StoredDelivery {
@@ -239,6 +241,7 @@ export const encodeSubscription = (subscription: StoredSubscription): Buffer => 
   )
   if (subscription.subscriptionId !== undefined) writer.varlong(subscription.subscriptionId)
   putNumbers(writer, subscription.since)
+  if (subscription.filter !== undefined) putString(writer, subscription.filter)
   return writer.copy()
 }
 
@@ -252,7 +255,8 @@ export const decodeSubscription = (value: Uint8Array): StoredSubscription => {
     replay: (flags & 32) !== 0,
     retainHandling: (flags >> 6) as 0 | 1 | 2,
     subscriptionId: (flags & 16) === 0 ? undefined : reader.varlong(),
-    since: getNumbers(reader)
+    since: getNumbers(reader),
+    filter: reader.remaining === 0 ? undefined : getString(reader)
   }
 }
 

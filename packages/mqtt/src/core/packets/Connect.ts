@@ -126,7 +126,7 @@ const answered = (machine: ConnectionMachine, answer: LoginAnswer): void => {
 
 const refuseLogin = (machine: ConnectionMachine, refusal: Refusal): void => {
   const { clientId, connection } = machine
-  machine.context.log("info", "client refused", { clientId, address: connection.remoteAddress, reason: refusal.message })
+  machine.context.log("debug", "client refused", { clientId, address: connection.remoteAddress, reason: refusal.message })
   machine.refuse(refusal.reasonCode, refusal.message)
 }
 
@@ -191,7 +191,6 @@ const welcome = (machine: ConnectionMachine, session: Session, present: boolean,
   // One and a half times the keep alive [MQTT-3.1.2-22].
   connection.setIdleTimeout(keepAliveSeconds * 1500)
   machine.setOutboundAliases(Math.min(packet.topicAliasMaximum, context.options.topicAliasMaximum))
-  if (packet.version === 5) machine.setInboundAliases(context.options.topicAliasMaximum)
   const { clientRate } = context.options
   if (clientRate.messagesPerSecond > 0 || clientRate.bytesPerSecond > 0) machine.setRate(new RateLimiter(clientRate))
   session.attach(machine, machine.receiveMaximum)

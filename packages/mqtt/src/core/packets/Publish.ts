@@ -98,7 +98,7 @@ const hasRoom = (machine: ConnectionMachine): boolean => {
 }
 
 const resolveAlias = (machine: ConnectionMachine, publish: ParsedPublish): string | undefined => {
-  const topic = machine.inboundAliases?.resolve(publish.topicAlias, publish.topic)
+  const topic = machine.resolveAlias(publish.topicAlias, publish.topic)
   if (topic !== undefined) return topic
   if (publish.topicAlias > machine.context.options.topicAliasMaximum) {
     // [MQTT-3.3.2-9]
