@@ -2,7 +2,7 @@
  * The file engine: one node's own log on a local disk.
  *
  * All shards share one write-ahead log with group commit; segments per shard are written behind. What was acknowledged survives a
- * crash of the process and, with durability `fsync`, of the machine. See docs/adr/0002-local-log.md.
+ * crash of the process and, with durability `fsync`, of the machine. See docs/adr/0004-local-log.md.
  */
 import { Meters } from "@effectmq/metrics/Meters"
 import * as Effect from "effect/Effect"

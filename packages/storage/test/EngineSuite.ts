@@ -17,7 +17,7 @@ export interface Store {
 
 const failure = <A, E>(effect: Effect.Effect<A, E>): Promise<E> => Effect.runPromise(Effect.flip(effect))
 
-export const suite = (name: string, makeStore: () => Store): void =>
+export const suite = (name: string, makeStore: () => Store) =>
   describe(name, () => {
     const open: Array<Running> = []
     const run = async () => {

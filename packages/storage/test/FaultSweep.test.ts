@@ -66,16 +66,16 @@ const check = (
   }
 }
 
-const workload = async (running: Running, ledgers: Ledgers): Promise<void> => {
+const workload = async (running: Running, ledgers: Ledgers, life: number): Promise<void> => {
   const open = (topic: string) => running.open(topic, shardOptions[topic])
   const [plain, compacted, cached] = [await open("plain"), await open("compacted"), await open("cached")]
   for (let round = 0; round < 7; round++) {
     const work: Array<Promise<void>> = []
     for (let index = 0; index < 4; index++)
-      work.push(attempt(plain, ledgers.plain, `k${index}`, `${round}.${index}`.padEnd(220, "p")))
+      work.push(attempt(plain, ledgers.plain, `k${index}`, `${life}.${round}.${index}`.padEnd(220, "p")))
     for (let index = 0; index < 2; index++)
-      work.push(attempt(compacted, ledgers.compacted, `k${index}`, `${round}.${index}`.padEnd(130, "c")))
-    work.push(attempt(cached, ledgers.cached, "k", `${round}`.padEnd(90, "o")))
+      work.push(attempt(compacted, ledgers.compacted, `k${index}`, `${life}.${round}.${index}`.padEnd(130, "c")))
+    work.push(attempt(cached, ledgers.cached, "k", `${life}.${round}`.padEnd(90, "o")))
     await Promise.all(work)
     if (round === 3) {
       ledgers.plain.trimmed = Math.min(6, plain.committedOffset())
@@ -100,14 +100,14 @@ const tryStart = async (disk: SimulatedDisk): Promise<Running | StorageError> =>
   }
 }
 
-const runWorkload = async (disk: SimulatedDisk, ledgers: Ledgers): Promise<void> => {
+const runWorkload = async (disk: SimulatedDisk, ledgers: Ledgers, life = 0): Promise<void> => {
   const running = await tryStart(disk)
   if (running instanceof StorageError) return
-  await settled(workload(running, ledgers))
+  await settled(workload(running, ledgers, life))
   await running.close()
 }
 
-/** Everything acknowledged is there and right, and the engine takes appends again. */
+/** Everything acknowledged is there and right. */
 const verify = async (running: Running, ledgers: Ledgers, unsynced: "lost" | "kept"): Promise<void> => {
   for (const [topic, ledger] of Object.entries(ledgers)) {
     const shard = await running.open(topic, shardOptions[topic])
@@ -136,6 +136,12 @@ const verify = async (running: Running, ledgers: Ledgers, unsynced: "lost" | "ke
         expect(lost).toEqual([])
       }
     }
+  }
+}
+
+const verifyAppends = async (running: Running): Promise<void> => {
+  for (const topic of Object.keys(shardOptions)) {
+    const shard = await running.open(topic, shardOptions[topic])
     const next = shard.endOffset()
     expect(await append(shard, [{ key: "again", value: "again" }])).toBe(next)
     expect((await readAll(shard)).at(-1)).toMatchObject({ offset: next, value: "again" })
@@ -160,6 +166,7 @@ const verifyStart = async (disk: SimulatedDisk, ledgers: Ledgers, unsynced: "los
   const running = await startBare(disk)
   try {
     await verify(running, ledgers, unsynced)
+    await verifyAppends(running)
   } finally {
     await running.close()
   }
@@ -217,6 +224,31 @@ describe("fault sweep", () => {
       const fault: Fault = { kind: "flip" }
       const { disk, ledgers } = await runBroken(call, fault)
       await explain(disk, call, fault, () => verifyOrCorrupt(disk.restarted("kept"), ledgers))
+    }
+  }, 120_000)
+
+  it("one life after another, each ended by another fault", async () => {
+    const calls = await callsOfWorkload()
+    const kinds = faults.map(([fault]) => fault)
+    for (let seed = 1; seed <= 40; seed++) {
+      const random = seeded(seed)
+      const ledgers = newLedgers()
+      let disk = new SimulatedDisk(random)
+      for (let life = 0; life < 5; life++) {
+        const call = 1 + Math.floor(random() * calls)
+        const fault = kinds[Math.floor(random() * kinds.length)]
+        disk.failAt(call, fault)
+        await runWorkload(disk, ledgers, life)
+        const broken = disk
+        const unsynced = random() < 0.5 ? "lost" : "kept"
+        disk = disk.restarted(unsynced)
+        // What only the system's cache had may be gone for good.
+        if (unsynced === "lost") ledgers.cached.acknowledged.clear()
+        const running = await startBare(disk)
+        await explain(broken, call, fault, () => verify(running, ledgers, unsynced), `seed ${seed}, life ${life}`)
+        await running.close()
+        disk = disk.restarted("kept")
+      }
     }
   }, 120_000)
 

@@ -8,6 +8,7 @@ import { Disk, type DiskService } from "@effectmq/storage/Disk"
 import * as FileEngine from "@effectmq/storage/FileEngine"
 import type { Shard, ShardOptions } from "@effectmq/storage/Shard"
 import { ShardEngine, type ShardEngineService } from "@effectmq/storage/ShardEngine"
+import type { SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -125,14 +126,14 @@ export const fileLayer = (
   FileEngine.layerDisk({ ...smallFiles, ...options }).pipe(Layer.provide(Layer.succeed(Disk, disk)))
 
 /** The file engine without its layer, for suites that start it thousands of times. Rejects with `StorageError`. */
-export const startBare = async (disk: DiskService): Promise<Running> => {
+export const startBare = async (disk: SimulatedDisk): Promise<Running> => {
   const options = resolveFileLogOptions(smallFiles)
   const hooks = { now: () => 2_000_000, synced: () => {} }
   const failed = (cause: unknown) => toStorageError("a test", cause)
   let log: FileLog
   try {
     disk.makeDirectory(options.directory)
-    log = await recover(disk, options, hooks, seeded(5))
+    log = await recover(disk, options, hooks, disk.random)
   } catch (cause) {
     throw failed(cause)
   }

@@ -207,6 +207,8 @@ export class FileLog implements ShardHost, WalOwner<LogEntry> {
     this.#checkpointAgain = true
     this.#checkpoint ??= this.#checkpoints().finally(() => {
       this.#checkpoint = undefined
+      // Wanted again while the last one ended: whoever wants it may be waiting.
+      if (this.#checkpointAgain && this.#goOn()) void this.checkpoint()
     })
     return this.#checkpoint
   }

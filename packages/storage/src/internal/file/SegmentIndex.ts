@@ -13,8 +13,13 @@
  * | 40 | maxTimestampMs | int64  | of all                                                                 |
  * | 48 | marksBytes     | uint32 | bytes of the marks                                                     |
  * | 52 | detailsCrc     | uint32 | CRC-32C of the details                                                 |
- * | 56 | marks          |        | count u, then for every 64 KiB or so: offset u and position u, each more than the one before, max timestamp z |
- * |    | details        |        | batches: count u, then size u, offset gap u, offsets u of each; ordinals with unreadable keys: count u, gaps u; keys: count u, then length u, bytes, ordinal count u, ordinal gaps u |
+ * | 56 | marks          |        | see below                                                              |
+ * |    | details        |        | see below                                                              |
+ *
+ * Marks: a count u, then for every 64 KiB or so the base offset z and position u of a batch, each less those of the mark before, and the
+ * max timestamp z up to the next mark. Details: the batches (count u, then of each its size u, the gap z between its base offset and the
+ * end of the batch before, and its count of offsets u); the ordinals of batches whose keys cannot be read; the keys (count u, then of
+ * each its length u, bytes and ordinals). Ordinals are a count u and then each less the one before, u.
  *
  * Marks are kept in memory while the segment is in use; details (which batch has which key) are read when a reader filters by key. An
  * index can always be made anew from the segment, so it is synced only when the segment is sealed.
