@@ -5,6 +5,7 @@ import { join } from "node:path"
 import type { MetersService } from "@effectmq/metrics/Meters"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { DiskFile } from "@effectmq/storage/Disk"
+import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
 import * as FileEngine from "@effectmq/storage/FileEngine"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import { SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
@@ -329,6 +330,15 @@ describe("on this machine's disk", () => {
     })
     await one.close()
     await (await start(layer)).close()
+  })
+
+  it("can be held before anything in it is opened", async () => {
+    const directory = join(temporary(), "data")
+    const once = Effect.scoped(Layer.build(DirectoryLock.layer(directory)))
+    const twice = Effect.scoped(Effect.zipRight(Layer.build(DirectoryLock.layer(directory)), Effect.flip(once)))
+    const message = `the directory ${directory} is in use by process ${process.pid}`
+    expect(await run(twice)).toMatchObject({ reason: "locked", message })
+    await run(once)
   })
 
   it("is free again when the holder was killed", async () => {

@@ -57,9 +57,12 @@ describe("start", () => {
   })
 
   it("twice on one data directory is refused with words that help", async () => {
-    const second = await run(["start", "--data-dir", join(directory.path, "data"), "--set", "admin.http.port=0"])
+    const data = join(directory.path, "data")
+    // On the same ports too: the directory is what it is told about.
+    const ports = ["--set", `admin.http.port=${new URL(broker.adminUrl).port}`, "--set", `mqtt.tcp.port=${broker.mqttPort}`]
+    const second = await run(["start", "--data-dir", data, ...ports])
     expect(second).toMatchObject({ code: 1, stdout: "" })
-    expect(second.stderr).toMatch(/data.*(in use|holds|another process)/i)
+    expect(second.stderr).toContain(`the directory ${data} is in use by process ${broker.child.pid}. Stop that broker first`)
     expect((await fetch(`${broker.adminUrl}/health/ready`)).status).toBe(200)
   })
 

@@ -3,7 +3,7 @@
  *
  * It starts from the bottom of this page upward and stops the other way round: clients first, the admin HTTP server last.
  */
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import * as SqliteEventStore from "@effectmq/eventsource/SqliteEventStore"
 import * as Messaging from "@effectmq/messaging/Messaging"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
@@ -11,6 +11,7 @@ import * as Alarms from "@effectmq/metrics/Alarms"
 import * as ProcessMeters from "@effectmq/metrics/ProcessMeters"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
+import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import type { Resolved, Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
@@ -62,10 +63,11 @@ export const layer = (resolved: Resolved) => {
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),
     Layer.provideMerge(metadata(settings)),
-    // First of what is durable: it makes the data directory and holds its lock.
     Layer.provideMerge(storage(settings)),
     Layer.provideMerge(connectionLimits(settings)),
     Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),
-    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, resolved)))
+    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, resolved))),
+    // Before the first port is bound: a second start on the same data is told so, and not that a port is taken.
+    Layer.provideMerge(DirectoryLock.layer(resolve(settings["data.dir"])))
   )
 }

@@ -10,7 +10,8 @@ const reasonByCode: Record<DiskErrorCode, StorageErrorReason> = { ENOSPC: "full"
 export const toStorageError = (action: string, cause: unknown): StorageError => {
   if (cause instanceof StorageError) return cause
   if (!(cause instanceof DiskError)) throw cause
-  return new StorageError({ reason: reasonByCode[cause.code], message: `${action}: ${cause.message}`, cause })
+  const message = cause.code === "ELOCKED" ? cause.message : `${action}: ${cause.message}`
+  return new StorageError({ reason: reasonByCode[cause.code], message, cause })
 }
 
 /** The same for reads, which can also fail for the offset. */
