@@ -1,16 +1,17 @@
 /**
- * Lets clients in: bans, flapping, authenticator, tenant, permissions; one Effect per CONNECT or AUTH.
+ * Lets clients in: tenant, bans, flapping, authenticator, permissions; one Effect per CONNECT or AUTH.
  */
-import type {
-  AuthenticationExchange,
+import {
+  type AuthenticationExchange,
   AuthenticationFailed,
-  AuthenticatorService,
-  Credentials,
-  Principal
+  type AuthenticatorService,
+  type Credentials,
+  type Principal
 } from "@effectmq/security/Authenticator"
 import type { AuthorizerService } from "@effectmq/security/Authorizer"
 import type { BansService } from "@effectmq/security/Bans"
 import type { FlappingDetectorService } from "@effectmq/security/FlappingDetector"
+import type { TenancyService } from "@effectmq/security/Tenancy"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
@@ -22,6 +23,8 @@ export interface LoginParts {
   readonly authorizer: AuthorizerService
   readonly bans: BansService
   readonly flapping: FlappingDetectorService
+  /** undefined: every client is in the tenant of its listener. */
+  readonly tenancy: TenancyService | undefined
   readonly nowMs: () => number
   readonly tenant: (tenant: string) => Effect.Effect<TenantSessions, StorageError>
 }
@@ -54,6 +57,13 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
     )
   }
 
+  /** The credentials in the client's tenant, or why it need not even be asked for its password. */
+  const judged = (given: Credentials): Credentials | Refusal => {
+    const credentials = parts.tenancy?.locate(given) ?? given
+    if (!(credentials instanceof AuthenticationFailed)) return banned(credentials) ?? credentials
+    return { reasonCode: codeByReason[credentials.reason], message: credentials.message }
+  }
+
   const banned = (credentials: Credentials): Refusal | undefined => {
     const { tenant, clientId, address, username } = credentials
     const nowMs = parts.nowMs()
@@ -80,10 +90,10 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
     )
 
   return {
-    login: (credentials, done) => {
-      const refusal = banned(credentials)
-      if (refusal !== undefined) {
-        done({ kind: "refused", refusal })
+    login: (given, done) => {
+      const credentials = judged(given)
+      if ("reasonCode" in credentials) {
+        done({ kind: "refused", refusal: credentials })
         return
       }
       answer(
@@ -91,10 +101,10 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
         done
       )
     },
-    exchange: (method, credentials, done) => {
-      const refusal = banned(credentials)
-      if (refusal !== undefined) {
-        done(refusal)
+    exchange: (method, given, done) => {
+      const credentials = judged(given)
+      if ("reasonCode" in credentials) {
+        done(credentials)
         return
       }
       runFork(

@@ -18,6 +18,7 @@ import { Authenticator } from "@effectmq/security/Authenticator"
 import { Authorizer } from "@effectmq/security/Authorizer"
 import { Bans } from "@effectmq/security/Bans"
 import { FlappingDetector } from "@effectmq/security/FlappingDetector"
+import { Tenancy } from "@effectmq/security/Tenancy"
 import { TenantQuotas } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Context from "effect/Context"
@@ -87,6 +88,7 @@ const make = (given: MqttServerOptions) =>
 
     // Where nobody brings quotas, the configured rates hold for every tenant.
     const quotas = yield* Effect.serviceOption(TenantQuotas)
+    const tenancy = Option.getOrUndefined(yield* Effect.serviceOption(Tenancy))
     const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs, Option.getOrUndefined(quotas))
     // Wills, expiry and delayed messages of every tenant go on from the start.
     for (const tenant of new Set([options.tenant, ...(yield* sessions.tenants)])) yield* tenants.open(tenant)
@@ -97,7 +99,10 @@ const make = (given: MqttServerOptions) =>
       options,
       rules: new TopicRules(options),
       counters: new ConnectionCounters(),
-      login: makeLogin({ authenticator, authorizer, bans, flapping, nowMs, tenant: (name) => tenants.open(name) }, runtime),
+      login: makeLogin(
+        { authenticator, authorizer, bans, flapping, tenancy, nowMs, tenant: (name) => tenants.open(name) },
+        runtime
+      ),
       nowMs,
       receivedAtMs: nowMs(),
       epoch: 0,

@@ -2,6 +2,7 @@
  * AUTH [MQTT5 3.15, 4.12]: enhanced authentication before CONNACK, and again later.
  */
 import { encodeAuth } from "../../codec/Auth.js"
+import type { Principal } from "@effectmq/security/Authenticator"
 import type { AuthPacket } from "../../codec/Packets.js"
 import { ReasonCode } from "../../codec/ReasonCode.js"
 import type { LoginAnswer } from "../ConnectionContext.js"
@@ -37,7 +38,7 @@ const reAuthenticate = (machine: ConnectionMachine, data: Uint8Array): void => {
   }
   machine.exchangeBusy = true
   const credentials = {
-    tenant: machine.context.options.tenant,
+    tenant: machine.admission?.principal.tenant ?? machine.context.options.tenant,
     clientId: machine.clientId,
     username: undefined,
     password: undefined,
@@ -73,7 +74,9 @@ const answered = (machine: ConnectionMachine, answer: LoginAnswer): void => {
     machine.exchange = undefined
     const { admission } = machine
     // It is the same client, or nothing of it would hold any more.
-    if (admission === undefined || answer.admission.principal.user !== admission.principal.user) {
+    const isSame = ({ tenant, user }: Principal): boolean =>
+      tenant === admission?.principal.tenant && user === admission.principal.user
+    if (admission === undefined || !isSame(answer.admission.principal)) {
       machine.end(ReasonCode.notAuthorized, "re-authentication by another user")
       return
     }
