@@ -107,7 +107,7 @@ export class LogFeed<M> {
       this.reader.accept(entry, match)
     } else if (this.queuedCount < this.queueMax) {
       this.positions[source] = offset + 1
-      this.queue.push({ entry, match })
+      this.queue.push({ entry: kept(entry), match })
     } else {
       this.positions[source] = offset
       this.live[source] = false
@@ -170,7 +170,7 @@ export class LogFeed<M> {
           const match = this.reader.matchLogged(entry)
           if (match === undefined) continue
           if (this.skip > 0) this.skip--
-          else this.queue.push({ entry, match })
+          else this.queue.push({ entry: kept(entry), match })
         }
         // Entries committed and not yet dispatched will be offered: reading stops short of them.
         this.positions[source] = Math.max(from, nextOffset)
@@ -180,3 +180,6 @@ export class LogFeed<M> {
     )
   }
 }
+
+/** An entry that waits, without what its message came in. */
+const kept = ({ message, source, offset }: LogEntry): LogEntry => ({ message: message.compact(), source, offset })

@@ -16,7 +16,11 @@ export interface MessageProperties {
   readonly userProperties?: ReadonlyArray<readonly [name: string, value: string]> | undefined
 }
 
+/** Bytes beside the payload that a message may keep alive while it waits. */
+const strayBytesMax = 1024
+
 export class Message {
+  private compacted: Message | undefined = undefined
   /** A protocol's own cache of an encoded form; never looked at by anything else. */
   cache: unknown = undefined
 
@@ -44,5 +48,22 @@ export class Message {
 
   get payload(): Buffer {
     return this.bytes.subarray(this.payloadStart, this.payloadEnd)
+  }
+
+  /**
+   * The message as it should be kept while it waits: with bytes of its own where it would keep alive many more than its payload
+   * (the chunk it came in, a batch of the log). Those who wait for the same message share them.
+   */
+  compact(): Message {
+    const size = this.payloadEnd - this.payloadStart
+    if (this.bytes.buffer.byteLength <= size * 2 + strayBytesMax) return this
+    if (this.compacted === undefined) {
+      const { topic, qos, retain, properties, publishedAtMs, expiresAtMs, publisher, origin } = this
+      // Not from the pool, which would keep others' bytes alive in its turn.
+      const bytes = Buffer.allocUnsafeSlow(size)
+      this.bytes.copy(bytes, 0, this.payloadStart, this.payloadEnd)
+      this.compacted = new Message(topic, bytes, 0, size, qos, retain, properties, publishedAtMs, expiresAtMs, publisher, origin)
+    }
+    return this.compacted
   }
 }

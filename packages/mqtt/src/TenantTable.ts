@@ -111,7 +111,7 @@ export class TenantTable {
       const context: SessionContext = {
         space,
         journal: opened.store,
-        options: { inflightMax: options.inflightMax, queueMax: options.queueMax, queueDrop: options.queueDrop },
+        options,
         counters: new SessionCounters(),
         exclusiveByFilter: new Map<string, Session>(),
         nowMs,

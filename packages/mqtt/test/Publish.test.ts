@@ -177,6 +177,20 @@ describe("PUBLISH", () => {
     expect(world.tenant.counters).toMatchObject({ droppedQos0Saturated: 1, droppedQueueFull: 1 })
   })
 
+  it("waits and flies within bounds of bytes too", async () => {
+    const world = await MqttWorld.make({ mqtt: { queueBytesMax: 100, inflightBytesMax: 100 } })
+    const subscriber = world.connect("s")
+    subscriber.subscribe("a", { qos: 1 })
+    const client = world.connect("p")
+    for (let messageId = 1; messageId <= 6; messageId++) client.publish("a", `${messageId}`.repeat(60), { qos: 1, messageId })
+    const initials = () => subscriber.take().map(({ payload, messageId }) => ({ name: String(payload)[0], messageId }))
+    const first = initials()
+    expect(first.map(({ name }) => name)).toEqual(["1", "2"])
+    for (const { messageId } of first) subscriber.send({ cmd: "puback", messageId: messageId as number, reasonCode: 0 } as never)
+    expect(initials().map(({ name }) => name)).toEqual(["5", "6"])
+    expect(world.tenant.counters.droppedQueueFull).toBe(2)
+  })
+
   it("keeps to the receive maximum of the subscriber [MQTT-3.3.4-7]", async () => {
     const world = await MqttWorld.make()
     const subscriber = world.connect("s", { properties: { receiveMaximum: 2 } })

@@ -28,7 +28,7 @@ export class Delivery {
 
   constructor(
     /** undefined for a message that is no longer stored: only its release is left to do. */
-    readonly message: Message | undefined,
+    public message: Message | undefined,
     readonly qos: QoS,
     readonly retain: boolean,
     readonly subscriptionIds: ReadonlyArray<number> | undefined,
@@ -37,4 +37,15 @@ export class Delivery {
     readonly source: number,
     readonly offset: number
   ) {}
+
+  /** Of the payload. */
+  get sizeBytes(): number {
+    const { message } = this
+    return message === undefined ? 0 : message.payloadEnd - message.payloadStart
+  }
+
+  /** It waits: what the message came in is let go. */
+  compact(): void {
+    this.message = this.message?.compact()
+  }
 }

@@ -53,7 +53,11 @@ export interface MqttOptions {
   readonly sessionExpirySecondsMax: number
   readonly keepAliveSecondsMax: number
   readonly inflightMax: number
+  /** Payload bytes in flight to one client past which nothing more is sent to it. */
+  readonly inflightBytesMax: number
   readonly queueMax: number
+  /** Payload bytes that wait in memory for one session. */
+  readonly queueBytesMax: number
   readonly queueDrop: QueueDrop
   readonly topicLevelsMax: number
   /** Characters. */
@@ -100,7 +104,9 @@ export const defaultMqttOptions: MqttOptions = {
   sessionExpirySecondsMax: 7 * 86_400,
   keepAliveSecondsMax: 65_535,
   inflightMax: 1024,
+  inflightBytesMax: 16 * 1024 * 1024,
   queueMax: 10_000,
+  queueBytesMax: 16 * 1024 * 1024,
   queueDrop: "oldest",
   topicLevelsMax: 128,
   topicLengthMax: 4096,

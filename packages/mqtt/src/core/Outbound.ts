@@ -6,7 +6,8 @@
  *
  * Invariants
  * - At most `window` PUBLISH packets of QoS 1 and 2 are out on this connection without PUBACK or PUBCOMP [MQTT-3.3.4-7].
- * - The queue holds at most `queueMax` messages; past it one is dropped, by the rule of `queueDrop`.
+ * - The queue holds at most `queueMax` messages and about `queueBytesMax`; past it one is dropped, by the rule of `queueDrop`.
+ * - Once `inflightBytesMax` are in flight, nothing more is sent until something is acknowledged.
  * - In a durable session, PUBLISH of QoS 2 and every PUBREL leave only after the progress that says so is durable.
  * - Messages of one QoS leave in the order in which they came [MQTT-4.6.0-6]; those sent again in the order of the first time.
  * - Tables and queues are made when they are first needed.
@@ -39,6 +40,9 @@ export class Outbound {
   private inflight: PacketTable<Delivery> | undefined
   private resends: Fifo<Delivery> | undefined
   private queue: Fifo<Delivery> | undefined
+  /** Payload bytes in `inflight` and in `queue`. */
+  private inflightBytes = 0
+  private queuedBytes = 0
   private replays: Fifo<Replay> | undefined
   private pumping = false
 
@@ -60,7 +64,8 @@ export class Outbound {
   }
 
   get capacity(): number {
-    if (this.output === undefined || this.output.saturated) return 0
+    if (this.output === undefined || this.output.saturated || this.inflightBytes >= this.context.options.inflightBytesMax)
+      return 0
     const free = this.window - (this.inflight?.size ?? 0) - (this.queue?.size ?? 0)
     return free > 0 ? free : 0
   }
@@ -103,15 +108,42 @@ export class Outbound {
   private enqueue(delivery: Delivery): void {
     const queue = (this.queue ??= new Fifo())
     const { options, counters } = this.context
-    if (queue.size >= options.queueMax) {
+    while (queue.size >= options.queueMax || (queue.size > 0 && this.queuedBytes >= options.queueBytesMax)) {
       counters.droppedQueueFull++
       if (options.queueDrop === "newest") {
         this.settle(delivery)
         return
       }
-      this.settle(queue.shift() as Delivery)
+      this.settle(this.dequeue(queue))
     }
+    delivery.compact()
+    this.queuedBytes += delivery.sizeBytes
     queue.push(delivery)
+  }
+
+  private dequeue(queue: Fifo<Delivery>): Delivery {
+    const delivery = queue.shift() as Delivery
+    this.queuedBytes -= delivery.sizeBytes
+    return delivery
+  }
+
+  /** Takes out of the queue what `leaves`; the rest keeps its order. */
+  private takeFromQueue(leaves: (delivery: Delivery) => boolean): Array<Delivery> {
+    const taken: Array<Delivery> = []
+    const { queue } = this
+    if (queue === undefined) return taken
+    const kept = new Fifo<Delivery>()
+    this.queuedBytes = 0
+    for (const delivery of queue.values()) {
+      if (leaves(delivery)) {
+        taken.push(delivery)
+      } else {
+        kept.push(delivery)
+        this.queuedBytes += delivery.sizeBytes
+      }
+    }
+    this.queue = kept.size === 0 ? undefined : kept
+    return taken
   }
 
   // --- messages go out
@@ -141,7 +173,7 @@ export class Outbound {
   private pumpQueue(): void {
     const { queue } = this
     if (queue === undefined) return
-    while (queue.size > 0 && this.hasRoom()) this.send(queue.shift() as Delivery)
+    while (queue.size > 0 && this.hasRoom()) this.send(this.dequeue(queue))
     if (queue.size === 0) this.queue = undefined
   }
 
@@ -162,7 +194,8 @@ export class Outbound {
   }
 
   private hasRoom(): boolean {
-    return this.output !== undefined && !this.output.saturated && (this.inflight?.size ?? 0) < this.window
+    if (this.output === undefined || this.output.saturated) return false
+    return (this.inflight?.size ?? 0) < this.window && this.inflightBytes < this.context.options.inflightBytesMax
   }
 
   private sendRetained(entry: RetainedEntry, replay: Replay): void {
@@ -196,6 +229,7 @@ export class Outbound {
     }
     this.inflight ??= new PacketTable()
     this.inflight.allocate(delivery)
+    this.inflightBytes += delivery.sizeBytes
     delivery.sequence = ++this.sequence
     if (delivery.qos === 2 && this.session.durable) {
       delivery.state = "gated"
@@ -285,10 +319,14 @@ export class Outbound {
 
   /** Out of the table, and out of its group's care. */
   private complete(delivery: Delivery): void {
-    this.inflight?.delete(delivery.packetId)
+    this.landed(delivery)
     if (delivery.counted) this.counted--
     if (this.session.durable) this.session.progressMoved()
     this.settle(delivery)
+  }
+
+  private landed(delivery: Delivery): void {
+    if (this.inflight?.delete(delivery.packetId) === true) this.inflightBytes -= delivery.sizeBytes
   }
 
   private settle(delivery: Delivery): void {
@@ -335,19 +373,13 @@ export class Outbound {
       delivery.counted = false
       // QoS 2 stays with the client that has begun it [MQTT-4.8.2-4].
       if (delivery.group !== undefined && (delivery.qos === 1 || delivery.state === "gated")) {
-        this.inflight?.delete(delivery.packetId)
+        this.landed(delivery)
         released.push(delivery)
+      } else {
+        delivery.compact()
       }
     }
-    const { queue } = this
-    if (queue !== undefined) {
-      const kept = new Fifo<Delivery>()
-      for (let delivery = queue.shift(); delivery !== undefined; delivery = queue.shift()) {
-        if (delivery.group === undefined) kept.push(delivery)
-        else released.push(delivery)
-      }
-      this.queue = kept.size === 0 ? undefined : kept
-    }
+    released.push(...this.takeFromQueue(({ group }) => group !== undefined))
     for (const delivery of released) release(delivery)
   }
 
@@ -356,7 +388,9 @@ export class Outbound {
     if (this.output !== undefined) this.detach()
     for (const delivery of this.inOrder()) this.settle(delivery)
     this.inflight = undefined
+    this.inflightBytes = 0
     this.queue = undefined
+    this.queuedBytes = 0
     this.replays = undefined
     this.feed = undefined
   }
@@ -372,16 +406,7 @@ export class Outbound {
 
   /** What a group gave and is not sent yet goes to its other members. */
   leaveGroup(group: SharedGroup): void {
-    const { queue } = this
-    if (queue === undefined) return
-    const kept = new Fifo<Delivery>()
-    const released: Array<Delivery> = []
-    for (let delivery = queue.shift(); delivery !== undefined; delivery = queue.shift()) {
-      if (delivery.group === group) released.push(delivery)
-      else kept.push(delivery)
-    }
-    this.queue = kept.size === 0 ? undefined : kept
-    for (const delivery of released) release(delivery)
+    for (const delivery of this.takeFromQueue((waiting) => waiting.group === group)) release(delivery)
   }
 
   /** In the order in which their identifiers were given. */
@@ -396,6 +421,8 @@ export class Outbound {
     for (const delivery of deliveries) {
       delivery.sequence = ++this.sequence
       this.inflight.restore(delivery)
+      delivery.compact()
+      this.inflightBytes += delivery.sizeBytes
     }
   }
 

@@ -55,8 +55,12 @@ export type QueueDrop = "oldest" | "newest"
 export interface SessionOptions {
   /** QoS 1 and 2 messages in flight to one client. */
   readonly inflightMax: number
+  /** Payload bytes in flight to one client past which nothing more is sent. */
+  readonly inflightBytesMax: number
   /** Messages that wait in memory for one session. */
   readonly queueMax: number
+  /** Payload bytes of them. */
+  readonly queueBytesMax: number
   /** Which message goes when the queue is full. */
   readonly queueDrop: QueueDrop
 }
