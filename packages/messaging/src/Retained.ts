@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
-import { TopicIndex } from "./core/TopicIndex.js"
+import { type TopicCursor, TopicIndex } from "./core/TopicIndex.js"
 import { Message } from "./Message.js"
 import { appendMessage, appendRemoval, readMessages } from "./MessageRecord.js"
 import { ShardWriter } from "./ShardWriter.js"
@@ -26,6 +26,18 @@ export interface RetainedEntry {
   readonly message: Message
   /** In the retained shard; -1 until its append has been given one. */
   offset: number
+  /** Rises with every message that is kept. */
+  readonly sequence: number
+}
+
+/** What a filter matched when it was asked for, given out piece by piece. */
+export interface RetainedCursor {
+  readonly done: boolean
+  /**
+   * The next entry; undefined where none was found in about so many steps, or none is left. What was replaced or removed since
+   * is left out: whoever asked has subscribed, and sees that as it happens.
+   */
+  next(stepsMax: number): RetainedEntry | undefined
 }
 
 interface Write {
@@ -35,12 +47,21 @@ interface Write {
   readonly done: ((error: StorageError | undefined) => void) | undefined
 }
 
+/** Nodes looked at by one `sweep`: it goes on where the last one stopped. */
+const sweepVisitsMax = 20_000
+/** How far `matchesAny` looks before it says that there may be a match. */
+const anyVisitsMax = 32
+
 export class Retained {
   private readonly entries = new TopicIndex<RetainedEntry>()
   private readonly writer: ShardWriter<Write>
   private payloadBytes = 0
   /** Entries below `$SYS/`. */
   private volatileCount = 0
+  /** Entries that expire. */
+  private expiringCount = 0
+  private lastSequence = 0
+  private swept: TopicCursor<RetainedEntry> | undefined
   /** Messages refused because a bound was reached. */
   refusedCount = 0
 
@@ -69,7 +90,7 @@ export class Retained {
           readMessages(
             batch,
             undefined,
-            (message, offset) => retained.put({ message: ownCopy(message), offset }),
+            (message, offset) => retained.put(ownCopy(message), offset),
             (topic) => retained.remove(topic)
           )
         }
@@ -100,7 +121,7 @@ export class Retained {
     const size = message.payloadEnd - message.payloadStart
     if (isVolatile(message.topic)) {
       if (size === 0) this.remove(message.topic)
-      else this.put({ message: ownCopy(message), offset: -1 })
+      else this.put(ownCopy(message), -1)
       done?.(undefined)
       return true
     }
@@ -114,8 +135,7 @@ export class Retained {
       this.refusedCount++
       return false
     }
-    const entry = { message: ownCopy(message), offset: -1 }
-    this.put(entry)
+    const entry = this.put(ownCopy(message), -1)
     this.writer.append({ topic: message.topic, entry, done })
     return true
   }
@@ -127,27 +147,50 @@ export class Retained {
     return true
   }
 
-  /** The entries whose topics the filter matches and which have not expired, at most `max`. */
+  /** Finds the entries whose topics the filter matches and which have not expired: those there are now. */
+  find(filter: string): RetainedCursor {
+    const cursor = this.entries.find(filter)
+    const upTo = this.lastSequence
+    return {
+      get done() {
+        return cursor.done
+      },
+      next: (stepsMax) => {
+        const entry = cursor.next(stepsMax)
+        return entry === undefined || entry.sequence > upTo || isExpired(entry.message, this.time.nowMs()) ? undefined : entry
+      }
+    }
+  }
+
+  /** False where nothing matches; true where something does, or where that takes longer to find out. */
+  matchesAny(filter: string): boolean {
+    const cursor = this.entries.find(filter)
+    return cursor.next(anyVisitsMax) !== undefined || !cursor.done
+  }
+
+  /** The entries that `find` finds, at most `max`. */
   match(filter: string, max: number = Number.POSITIVE_INFINITY): Array<RetainedEntry> {
-    const nowMs = this.time.nowMs()
     const found: Array<RetainedEntry> = []
-    this.entries.match(filter, (entry) => {
-      if (!isExpired(entry.message, nowMs)) found.push(entry)
-      return found.length < max
-    })
+    const cursor = this.find(filter)
+    while (!cursor.done && found.length < max) {
+      const entry = cursor.next(Number.POSITIVE_INFINITY)
+      if (entry !== undefined) found.push(entry)
+    }
     return found
   }
 
-  /** Removes what has expired. */
+  /** Removes what has expired, a part of them at a time. */
   sweep(): number {
+    if (this.expiringCount === 0) return 0
     const nowMs = this.time.nowMs()
-    const expired: Array<string> = []
-    this.entries.visit((entry) => {
-      if (isExpired(entry.message, nowMs)) expired.push(entry.message.topic)
-      return true
-    })
-    for (const topic of expired) this.delete(topic)
-    return expired.length
+    if (this.swept === undefined || this.swept.done) this.swept = this.entries.all()
+    let removed = 0
+    // An entry is found in no fewer visits than one.
+    for (let visits = 0; visits < sweepVisitsMax && !this.swept.done; visits++) {
+      const entry = this.swept.next(1)
+      if (entry !== undefined && isExpired(entry.message, nowMs) && this.delete(entry.message.topic)) removed++
+    }
+    return removed
   }
 
   /** The message at an offset of the shard, if it is still its topic's. */
@@ -166,18 +209,21 @@ export class Retained {
     return this.shard
   }
 
-  private put(entry: RetainedEntry): void {
-    const { message } = entry
+  private put(message: Message, offset: number): RetainedEntry {
+    const entry = { message, offset, sequence: ++this.lastSequence }
     this.remove(message.topic)
     this.payloadBytes += message.payloadEnd - message.payloadStart
+    if (message.expiresAtMs !== 0) this.expiringCount++
     if (isVolatile(message.topic)) this.volatileCount++
     this.entries.set(message.topic, entry)
+    return entry
   }
 
   private remove(topic: string): boolean {
     const before = this.entries.get(topic)
     if (before === undefined) return false
     this.payloadBytes -= before.message.payloadEnd - before.message.payloadStart
+    if (before.message.expiresAtMs !== 0) this.expiringCount--
     if (isVolatile(topic)) this.volatileCount--
     return this.entries.delete(topic)
   }

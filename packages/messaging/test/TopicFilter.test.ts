@@ -1,5 +1,5 @@
 import { FilterTree } from "@effectmq/messaging/core/FilterTree"
-import { TopicIndex } from "@effectmq/messaging/core/TopicIndex"
+import { type TopicCursor, TopicIndex } from "@effectmq/messaging/core/TopicIndex"
 import { filterError, matchesFilter, parseFilter, topicNameError } from "@effectmq/messaging/core/TopicFilter"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -95,31 +95,82 @@ describe("TopicIndex", () => {
   it("finds what a scan of all names finds, also after removals", () => {
     const operation = fc.record({ add: fc.boolean(), topic: topicOf })
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 60 }), fc.array(filterOf, { maxLength: 10 }), (operations, filters) => {
-        const index = new TopicIndex<string>()
-        const model = new Set<string>()
-        for (const { add, topic } of operations) {
-          if (add) index.set(topic, topic)
-          else expect(index.delete(topic)).toBe(model.has(topic))
-          if (add) model.add(topic)
-          else model.delete(topic)
+      fc.property(
+        fc.array(operation, { maxLength: 60 }),
+        fc.array(filterOf, { maxLength: 10 }),
+        pieces,
+        (operations, filters, visitsMax) => {
+          const index = new TopicIndex<string>()
+          const model = new Set<string>()
+          for (const { add, topic } of operations) {
+            if (add) index.set(topic, topic)
+            else expect(index.delete(topic)).toBe(model.has(topic))
+            if (add) model.add(topic)
+            else model.delete(topic)
+          }
+          expect(index.size).toBe(model.size)
+          for (const filter of filters) {
+            const found = collect(index.find(filter), visitsMax)
+            expect(found.sort()).toEqual([...model].filter((topic) => matchesFilter(filter, topic)).sort())
+          }
+          expect(collect(index.all(), visitsMax).sort()).toEqual([...model].sort())
         }
-        expect(index.size).toBe(model.size)
-        for (const filter of filters) {
-          const found: Array<string> = []
-          index.match(filter, (value) => found.push(value) > 0)
-          expect(found.sort()).toEqual([...model].filter((topic) => matchesFilter(filter, topic)).sort())
-        }
-      }),
+      ),
       { numRuns: 1000 }
     )
   })
 
-  it("stops where the visitor has enough", () => {
+  it("finds what was there all the time once, whatever comes and goes meanwhile", () => {
+    const operation = fc.record({ add: fc.boolean(), topic: topicOf })
+    fc.assert(
+      fc.property(
+        fc.array(topicOf, { maxLength: 30 }),
+        fc.array(operation, { maxLength: 60 }),
+        filterOf,
+        (first, operations, filter) => {
+          const index = new TopicIndex<string>()
+          for (const topic of first) index.set(topic, topic)
+          const always = new Set(first)
+          const ever = new Set(first)
+          const found: Array<string> = []
+          const cursor = index.find(filter)
+          for (const { add, topic } of operations) {
+            const value = cursor.next(1)
+            if (value !== undefined) found.push(value)
+            if (add) index.set(topic, topic)
+            else index.delete(topic)
+            if (add) ever.add(topic)
+            else always.delete(topic)
+          }
+          found.push(...collect(cursor, 3))
+          const matching = (topics: Iterable<string>) => [...topics].filter((topic) => matchesFilter(filter, topic)).sort()
+          expect(matching(always).filter((topic) => found.filter((one) => one === topic).length !== 1)).toEqual([])
+          expect(found.filter((topic) => !matching(ever).includes(topic))).toEqual([])
+        }
+      ),
+      { numRuns: 1000 }
+    )
+  })
+
+  it("looks at no more nodes at a time than it may", () => {
     const index = new TopicIndex<number>()
-    for (let value = 0; value < 100; value++) index.set(`a/${value}`, value)
-    let seen = 0
-    index.match("a/+", () => ++seen < 10)
-    expect(seen).toBe(10)
+    for (let value = 0; value < 100; value++) index.set(`${value}/a`, value)
+    const cursor = index.find("+/b")
+    expect(cursor.next(50)).toBeUndefined()
+    expect(cursor.done).toBe(false)
+    expect(cursor.next(100)).toBeUndefined()
+    expect(cursor.done).toBe(true)
   })
 })
+
+/** All that is left, in pieces of some nodes each. */
+const collect = <V>(cursor: TopicCursor<V>, visitsMax: number): Array<V> => {
+  const found: Array<V> = []
+  while (!cursor.done) {
+    const value = cursor.next(visitsMax)
+    if (value !== undefined) found.push(value)
+  }
+  return found
+}
+
+const pieces = fc.constantFrom(1, 2, 7, 1000)

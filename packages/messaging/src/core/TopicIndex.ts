@@ -1,5 +1,6 @@
 /**
- * A tree of topic names, one value per name: finds the values of all names that a filter matches. The mirror of `FilterTree`.
+ * A tree of topic names, one value per name: finds the values of all names that a filter matches, piece by piece. The mirror of
+ * `FilterTree`.
  */
 class Node<V> {
   children: Map<string, Node<V>> | undefined = undefined
@@ -61,43 +62,93 @@ export class TopicIndex<V> {
     return true
   }
 
-  /** Calls `visit` for every name that the filter matches, until it answers false. */
-  match(filter: string, visit: (value: V) => boolean): void {
-    const levels = filter.split("/")
-    const first = levels[0] as string
+  /** Finds the values of the names that the filter matches, piece by piece. */
+  find(filter: string): TopicCursor<V> {
+    return new TopicCursor(this.root, filter.split("/"))
+  }
+
+  /** Finds every value, in no order, piece by piece. */
+  all(): TopicCursor<V> {
+    return new TopicCursor(this.root, undefined)
+  }
+}
+
+/** Instead of a place in the filter: everything below is wanted. */
+const everything = -1
+
+/**
+ * Goes through an index from where it stopped, so that a filter that matches a million names holds nobody up. The index may
+ * change meanwhile: what was there all the time is found once; what came or went may be found or not.
+ */
+export class TopicCursor<V> {
+  /** By depth: the nodes that are left, and the place in the filter that applies below them. */
+  private readonly nodes: Array<Iterator<Node<V>>> = []
+  private readonly places: Array<number> = []
+
+  constructor(
+    root: Node<V>,
+    /** undefined: everything. */
+    private readonly levels: ReadonlyArray<string> | undefined
+  ) {
+    const first = levels?.[0]
     if (first === "+" || first === "#") {
       // A wildcard in the first level does not match names that begin with $ [MQTT-4.7.2-1].
-      for (const [level, child] of this.root.children ?? []) {
-        if (level.charCodeAt(0) === 0x24) continue
-        const goOn = first === "#" ? visitAll(child, visit) : matchBelow(child, levels, 1, visit)
-        if (!goOn) return
-      }
+      this.push(withoutSystem(root), first === "#" ? everything : 1)
     } else {
-      matchBelow(this.root, levels, 0, visit)
+      this.push([root][Symbol.iterator](), levels === undefined ? everything : 0)
     }
   }
 
-  /** Every value, in no order. */
-  visit(visit: (value: V) => boolean): void {
-    visitAll(this.root, visit)
+  /** Nothing is left to find. */
+  get done(): boolean {
+    return this.nodes.length === 0
+  }
+
+  /** The next value; undefined where none was found in that many nodes, or none is left. */
+  next(visitsMax: number): V | undefined {
+    for (let visits = 0; visits < visitsMax && this.nodes.length > 0; visits++) {
+      const depth = this.nodes.length - 1
+      const { value: node, done } = (this.nodes[depth] as Iterator<Node<V>, undefined>).next()
+      if (done === true || node === undefined) {
+        this.nodes.pop()
+        this.places.pop()
+        continue
+      }
+      const value = this.visit(node, this.places[depth] as number)
+      if (value !== undefined) return value
+    }
+    return undefined
+  }
+
+  /** The value of the node if it is wanted; what may be wanted below it comes next. */
+  private visit(first: Node<V>, place: number): V | undefined {
+    const { levels } = this
+    let node = first
+    if (place !== everything && levels !== undefined) {
+      for (let index = place; ; index++) {
+        if (index === levels.length) return node.value
+        const level = levels[index] as string
+        // `a/#` matches `a` too [MQTT5 4.7.1.2].
+        if (level === "#") break
+        if (level === "+") {
+          if (node.children !== undefined) this.push(node.children.values(), index + 1)
+          return undefined
+        }
+        const child = node.children?.get(level)
+        if (child === undefined) return undefined
+        node = child
+      }
+    }
+    if (node.children !== undefined) this.push(node.children.values(), everything)
+    return node.value
+  }
+
+  private push(nodes: Iterator<Node<V>>, place: number): void {
+    this.nodes.push(nodes)
+    this.places.push(place)
   }
 }
 
-const visitAll = <V>(node: Node<V>, visit: (value: V) => boolean): boolean => {
-  if (node.value !== undefined && !visit(node.value)) return false
-  if (node.children !== undefined) for (const child of node.children.values()) if (!visitAll(child, visit)) return false
-  return true
-}
-
-const matchBelow = <V>(node: Node<V>, levels: ReadonlyArray<string>, index: number, visit: (value: V) => boolean): boolean => {
-  if (index === levels.length) return node.value === undefined || visit(node.value)
-  const level = levels[index] as string
-  // `a/#` matches `a` too [MQTT5 4.7.1.2].
-  if (level === "#") return visitAll(node, visit)
-  if (level === "+") {
-    for (const child of node.children?.values() ?? []) if (!matchBelow(child, levels, index + 1, visit)) return false
-    return true
-  }
-  const child = node.children?.get(level)
-  return child === undefined || matchBelow(child, levels, index + 1, visit)
+function* withoutSystem<V>(root: Node<V>): Generator<Node<V>> {
+  for (const [level, child] of root.children ?? []) if (level.charCodeAt(0) !== 0x24) yield child
 }
