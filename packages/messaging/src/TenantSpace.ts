@@ -55,6 +55,8 @@ export class SpaceCounters {
 export class TenantSpace {
   readonly counters = new SpaceCounters()
   private readonly groups = new Set<SharedGroup>()
+  /** False until those who were here before have said what they still need. */
+  private isRestored = false
 
   constructor(
     readonly tenant: string,
@@ -180,13 +182,18 @@ export class TenantSpace {
 
   /** Sessions are restored: groups give out again what no member holds, delayed messages begin to fire. */
   restored(originsInLog: ReadonlySet<string>): void {
+    this.isRestored = true
     for (const group of this.groups) group.recover(this.groupStore.held(group))
     this.delayed.start((message, acknowledger) => void this.publish(message, acknowledger), originsInLog)
   }
 
-  /** Writes the progress of durable groups and lets go of what nobody needs. Called every few seconds. */
+  /**
+   * Writes the progress of durable groups and lets go of what nobody needs. Called every few seconds; does nothing before
+   * `restored`, when sessions and groups may still hold what is not known here.
+   */
   get maintain(): Effect.Effect<void, StorageError> {
     return Effect.suspend(() => {
+      if (!this.isRestored) return Effect.void
       this.saveGroups()
       this.retained.sweep()
       return this.log.trim
@@ -202,6 +209,7 @@ export class TenantSpace {
   }
 
   saveGroups(): void {
+    if (!this.isRestored) return
     for (const group of this.groups) {
       if (group.feed !== undefined) this.groupStore.save(group, group.feed)
     }

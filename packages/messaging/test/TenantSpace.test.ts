@@ -1,3 +1,4 @@
+import * as Effect from "effect/Effect"
 import { describe, expect, it, vi } from "vitest"
 import { TestSubscriber, World } from "./support/World.js"
 
@@ -180,6 +181,7 @@ describe("shared groups", () => {
 
   it("go on after a restart where they were, with what nobody acknowledged", async () => {
     const world = World.make()
+    world.space.restored(new Set())
     const member = new TestSubscriber(world, "m1", true).subscribe("a", { group: "g" })
     for (const text of ["1", "2", "3"]) world.publish("a", text)
     world.commit()
@@ -191,6 +193,24 @@ describe("shared groups", () => {
     const restored = new TestSubscriber(again, "m1", true).subscribe("a", { group: "g", since: [0, 0] })
     again.space.restored(new Set())
     await settled(() => expect([...restored.received].sort()).toEqual(["2", "3"]))
+  })
+})
+
+describe("the log", () => {
+  it("is not cut before those who were here before a restart have said what they need", async () => {
+    const world = World.make()
+    new TestSubscriber(world, "away", true).subscribe("a", { since: [0, 0] })
+    for (const text of ["1", "2"]) world.publish("a", text)
+    world.commit()
+
+    const again = World.make({ shards: world.shards })
+    await Effect.runPromise(again.space.maintain)
+    const back = new TestSubscriber(again, "away", true).subscribe("a", { since: [0, 0] }).follow([0, 0])
+    again.space.log.hold({ lowestHeld: (source) => back.feed?.safePosition(source) ?? 0 })
+    again.space.restored(new Set())
+    await settled(() => expect(back.received).toEqual(["1", "2"]))
+    await Effect.runPromise(again.space.maintain)
+    expect(again.shards.log.map((shard) => shard.startOffset())).toEqual(again.shards.log.map((shard) => shard.endOffset()))
   })
 })
 
