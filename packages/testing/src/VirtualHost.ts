@@ -119,9 +119,9 @@ export class VirtualHost {
 
   /** Runs at most so many tasks that are due at the present; answers how many there were. */
   async run(tasksMax: number): Promise<number> {
-    let left = tasksMax
-    await this.drive(() => (left-- > 0 ? this.due(this.now) : undefined))
-    return tasksMax - Math.max(0, left)
+    const before = this.tasksRun
+    await this.drive(() => (this.tasksRun - before < tasksMax ? this.due(this.now) : undefined))
+    return this.tasksRun - before
   }
 
   /** Lets time pass and does all that becomes due; less where `halted` says so. */

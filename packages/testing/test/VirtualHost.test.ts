@@ -56,6 +56,7 @@ describe("VirtualHost", () => {
       clearInterval(timer)
       await host.advance(35)
       expect(seen).toEqual([0, 1, 2, 3, 4, 9, 9, 9])
+      expect(await host.run(3)).toBe(0)
     }))
 
   it("forgets everything when killed, and stops where it is halted", () =>
