@@ -3,6 +3,7 @@
  * at the start of the server or when its first client comes.
  */
 import type { MessagingService } from "@effectmq/messaging/Messaging"
+import { Slices } from "@effectmq/messaging/core/Slices"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { fixed, type TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
@@ -113,6 +114,7 @@ export class TenantTable {
         journal: opened.store,
         options,
         counters: new SessionCounters(),
+        slices: new Slices((task) => space.time.afterTick(task)),
         exclusiveByFilter: new Map<string, Session>(),
         nowMs,
         observeLatency: (session, topic, latencyMs) => {

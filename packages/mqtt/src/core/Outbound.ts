@@ -16,6 +16,7 @@ import type { LogFeed } from "@effectmq/messaging/LogFeed"
 import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { RetainedEntry } from "@effectmq/messaging/Retained"
 import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
+import type { SlicedWork } from "@effectmq/messaging/core/Slices"
 import type { LogEntry, Match } from "@effectmq/messaging/Subscriber"
 import { Delivery, notStored, retainedSource } from "./Delivery.js"
 import { Fifo } from "./Fifo.js"
@@ -29,7 +30,7 @@ export type AckResult = "done" | "unknown" | "protocol-error"
 
 const lower = (a: QoS, b: QoS): QoS => (a < b ? a : b)
 
-export class Outbound {
+export class Outbound implements SlicedWork {
   output: SessionOutput | undefined = undefined
   /** The feed from the log, in a durable session. */
   feed: LogFeed<Match> | undefined = undefined
@@ -178,19 +179,23 @@ export class Outbound {
   }
 
   private pumpReplays(): void {
+    if (this.replays !== undefined && this.hasRoom()) this.context.slices.run(this)
+  }
+
+  /** Sends one retained message: what `pumpReplays` began, with others in turns. */
+  step(): boolean {
     const { replays } = this
-    if (replays === undefined) return
-    while (replays.size > 0 && this.hasRoom()) {
-      const replay = replays.peek() as Replay
-      const entry = replay.take()
-      if (entry === undefined) {
-        replays.shift()
-        this.session.replayed(replay.filter)
-      } else {
-        this.sendRetained(entry, replay)
-      }
+    if (replays === undefined || !this.hasRoom()) return false
+    const replay = replays.peek() as Replay
+    const entry = replay.take()
+    if (entry !== undefined) {
+      this.sendRetained(entry, replay)
+    } else if (replay.done) {
+      replays.shift()
+      if (replays.size === 0) this.replays = undefined
+      this.session.replayed(replay.filter)
     }
-    if (replays.size === 0) this.replays = undefined
+    return this.replays !== undefined && this.hasRoom()
   }
 
   private hasRoom(): boolean {
@@ -200,8 +205,6 @@ export class Outbound {
 
   private sendRetained(entry: RetainedEntry, replay: Replay): void {
     const { message } = entry
-    // Replaced or removed since: the subscription has seen that as it happened.
-    if (this.context.space.retained.get(message.topic) !== entry) return
     const qos = lower(message.qos, replay.qos)
     if (qos > 0) {
       this.send(new Delivery(message, qos, true, replay.subscriptionIds, undefined, retainedSource, entry.offset))

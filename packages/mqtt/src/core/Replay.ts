@@ -1,29 +1,28 @@
 /**
- * Retained messages on their way to a client that subscribed: taken one at a time as the client has room, so that a filter
- * matching a million of them costs a million references and nothing more.
+ * Retained messages on their way to a client that subscribed: looked for as the client has room, so that a filter that matches
+ * a million of them costs no more than one that matches few.
  */
-import type { RetainedEntry } from "@effectmq/messaging/Retained"
+import type { RetainedCursor, RetainedEntry } from "@effectmq/messaging/Retained"
 import type { QoS } from "@effectmq/messaging/Message"
 
-export class Replay {
-  private index = 0
+/** How far `take` looks: microseconds. */
+const stepsMax = 16
 
+export class Replay {
   constructor(
-    private entries: ReadonlyArray<RetainedEntry>,
+    private readonly entries: RetainedCursor,
     readonly qos: QoS,
     readonly subscriptionIds: ReadonlyArray<number> | undefined,
     /** The filter as the client wrote it. */
     readonly filter: string
   ) {}
 
-  get left(): number {
-    return this.entries.length - this.index
+  get done(): boolean {
+    return this.entries.done
   }
 
+  /** The next one; undefined where none was found so far: look again, unless it is `done`. */
   take(): RetainedEntry | undefined {
-    const entry = this.entries[this.index]
-    if (entry === undefined) this.entries = []
-    else this.index++
-    return entry
+    return this.entries.next(stepsMax)
   }
 }

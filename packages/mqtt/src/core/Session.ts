@@ -116,6 +116,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   }
 
   deliver(message: Message, match: Match): void {
+    // Its subscriptions may still be about to leave.
+    if (this.ended) return
     this.outbound.deliver(message, match)
   }
 
@@ -212,11 +214,11 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; never for shared subscriptions [MQTT5 4.8.2].
     const wanted =
       target.group === undefined && options.retainHandling !== 2 && !(options.retainHandling === 1 && before !== undefined)
-    const retained = wanted ? space.retained.match(target.filter) : []
-    kept.replay = this.durable && subscription.qos > 0 && retained.some(({ message }) => message.qos > 0)
+    const retained = wanted && space.retained.matchesAny(target.filter) ? space.retained.find(target.filter) : undefined
+    kept.replay = this.durable && subscription.qos > 0 && retained !== undefined
     if (this.durable) this.context.journal.subscriptionChanged(this, target.text)
     this.outbound.dropReplays(target.text)
-    if (retained.length === 0) return undefined
+    if (retained === undefined) return undefined
     const ids = options.subscriptionId === undefined ? undefined : [options.subscriptionId]
     return () => {
       if (this.keptByFilter?.get(target.text) === kept) {
@@ -356,16 +358,30 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   end(): void {
     this.ended = true
     this.outbound.end()
-    const filters: Array<string> = []
-    for (const [text, kept] of this.keptByFilter ?? []) {
-      filters.push(text)
-      this.keptByFilter?.delete(text)
-      this.leave(text, kept)
-    }
-    this.keptByFilter = undefined
+    if (this.durable) this.context.journal.ended(this, [...(this.keptByFilter?.keys() ?? [])])
+    this.leaveAll()
     this.gates = []
     this.context.space.log.release(this)
-    if (this.durable) this.context.journal.ended(this, filters)
+  }
+
+  /** Groups and exclusive filters, which others may want, at once; the rest may take its time, because nothing is delivered. */
+  private leaveAll(): void {
+    const { context, keptByFilter } = this
+    if (keptByFilter === undefined) return
+    this.keptByFilter = undefined
+    const filters: Array<string> = []
+    for (const [text, { subscription, group }] of keptByFilter) {
+      if (isExclusive(text)) context.exclusiveByFilter.delete(subscription.filter)
+      if (group === undefined) filters.push(subscription.filter)
+      else context.space.unsubscribe(this, subscription.filter, group.name)
+    }
+    context.slices.run({
+      step: () => {
+        const filter = filters.pop()
+        if (filter !== undefined) context.space.unsubscribe(this, filter, undefined)
+        return filters.length > 0
+      }
+    })
   }
 
   // --- as stored
@@ -424,7 +440,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
       kept.replay = stored.replay
       if (stored.replay) {
         const ids = stored.subscriptionId === undefined ? undefined : [stored.subscriptionId]
-        this.outbound.replay(new Replay(space.retained.match(target.filter), stored.qos, ids, target.text))
+        this.outbound.replay(new Replay(space.retained.find(target.filter), stored.qos, ids, target.text))
       }
     }
   }

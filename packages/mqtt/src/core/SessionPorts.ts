@@ -2,6 +2,7 @@
  * What a session needs of the world, and what it gives to it: small interfaces, so that it runs in memory under test.
  */
 import type { Message, QoS } from "@effectmq/messaging/Message"
+import type { Slices } from "@effectmq/messaging/core/Slices"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import type { Session } from "./Session.js"
 
@@ -75,6 +76,8 @@ export interface SessionContext {
   nowMs(): number
   /** A delivery to a connected client was acknowledged so long after the broker took the message. */
   observeLatency(session: Session, topic: string, latencyMs: number): void
+  /** For what would take long at once: retained messages of a new subscription, the subscriptions of an ended session. */
+  readonly slices: Slices
   /** Who holds which `$exclusive/` subscription, by filter. */
   readonly exclusiveByFilter: Map<string, Session>
   /** The session's deadline (will delay or expiry) has come. */
