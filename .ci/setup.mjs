@@ -1,5 +1,5 @@
 /**
- * Makes a clone ready: installs npm packages when the lock file says so, compiles what changed, and with `--test-tools`
+ * Makes a clone ready: installs npm packages when the lock file says so, compiles and bundles what changed, and with `--test-tools`
  * installs the Debian packages some tests use. Quiet and quick when there is nothing to do.
  *
  * `npm start` and `npm test` run it first. What cannot be installed is said and left out: a suite whose tool is missing
@@ -10,6 +10,7 @@ import { createHash } from "node:crypto"
 import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { bundle } from "./bundle.mjs"
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stampPath = join(root, "node_modules", ".effectmq-setup")
@@ -110,6 +111,11 @@ const installTestTools = () => {
   if (still.length > 0) say(`${still.join(", ")} could not be installed; tests that need them will not run`)
 }
 
+/** The command line runs without it too, only slower to start. */
+const bundleCommandLine = () =>
+  bundle().catch((error) => say(`the command line could not be bundled and will start slowly: ${error.message}`))
+
 installPackages()
 compile()
+await bundleCommandLine()
 if (process.argv.includes("--test-tools")) installTestTools()
