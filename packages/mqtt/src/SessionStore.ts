@@ -78,6 +78,7 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
   private readonly writers: ReadonlyArray<SessionWriter>
   private moved = new Set<Session>()
   private checkpointing = false
+  private again: Array<() => void> = []
 
   constructor(
     shards: ReadonlyArray<Shard>,
@@ -123,7 +124,11 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
 
   /** Writes progress that has moved, then the checkpoint behind it. Called every few seconds; `done` when all is durable. */
   save(log: MessageLog, done?: () => void): void {
-    if (this.checkpointing) return
+    if (this.checkpointing) {
+      // Who waits for everything waits for the round after this one.
+      if (done !== undefined) this.again.push(() => this.save(log, done))
+      return
+    }
     const positions = Array.from({ length: log.sourceCount }, (_, source) => log.dispatched(source))
     const { moved } = this
     this.moved = new Set()
@@ -134,10 +139,9 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
     const written = (ok: boolean) => {
       failed ||= !ok
       if (--open > 0) return
-      this.checkpointing = false
       if (failed) {
         for (const session of moved) if (!session.ended) this.moved.add(session)
-        done?.()
+        this.saved(done)
       } else {
         this.writeCheckpoint(positions, done)
       }
@@ -147,13 +151,21 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
 
   private writeCheckpoint(positions: ReadonlyArray<number>, done: (() => void) | undefined): void {
     if (positions.every((position, source) => position === this.checkpoint[source])) {
-      done?.()
+      this.saved(done)
       return
     }
     ;(this.writers[0] as SessionWriter).put(checkpointKey, encodeCheckpoint(positions), (ok) => {
       if (ok) this.checkpoint = positions
-      done?.()
+      this.saved(done)
     })
+  }
+
+  private saved(done: (() => void) | undefined): void {
+    this.checkpointing = false
+    const again = this.again
+    this.again = []
+    done?.()
+    for (const save of again) save()
   }
 
   private writer(session: Session): SessionWriter {
