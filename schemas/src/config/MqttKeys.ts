@@ -9,6 +9,10 @@ const hostDoc =
 
 export const mqttKeys = {
   "mqtt.tenant": text({ fallback: "default", doc: "Tenant of the clients of these listeners." }),
+  "mqtt.tenantInUsername": flag({
+    fallback: true,
+    doc: "Whether a client may be of another tenant by the user name `<tenant>:<user>`."
+  }),
   "mqtt.tcp.enabled": flag({ fallback: true, doc: "Whether MQTT is served over TCP." }),
   "mqtt.tcp.host": optionalText({ doc: hostDoc }),
   "mqtt.tcp.port": port({ fallback: 1883, doc: "Port of MQTT over TCP; 0 lets the system choose." }),

@@ -12,6 +12,7 @@ import type { Authorizer } from "@effectmq/security/Authorizer"
 import * as Bans from "@effectmq/security/Bans"
 import * as FlappingDetector from "@effectmq/security/FlappingDetector"
 import * as PasswordHash from "@effectmq/security/PasswordHash"
+import * as Tenancy from "@effectmq/security/Tenancy"
 import * as TenantQuotas from "@effectmq/security/TenantQuotas"
 import * as UsersAuthenticator from "@effectmq/security/UsersAuthenticator"
 import type { Settings } from "@effectmq/schemas/config/Settings"
@@ -23,6 +24,7 @@ export type SecurityParts =
   | Authorizer
   | Bans.Bans
   | FlappingDetector.FlappingDetector
+  | Tenancy.Tenancy
   | TenantQuotas.TenantQuotas
   | PasswordHash.PasswordHash
   | Audit
@@ -56,5 +58,6 @@ export const layer = (settings: Settings): Layer.Layer<SecurityParts, never, Met
     authenticator(settings),
     AclAuthorizer.layer({ defaultEffect: settings["auth.defaultAcl"] }),
     flapping(settings),
+    Tenancy.layer({ tenantInUsername: settings["mqtt.tenantInUsername"] }),
     quotas(settings)
   ).pipe(Layer.provideMerge(Bans.layer()), Layer.provideMerge(Layer.mergeAll(PasswordHash.layer(), AuditLog.layer())))

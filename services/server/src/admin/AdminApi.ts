@@ -15,11 +15,13 @@ import * as DelayedResource from "./DelayedResource.js"
 import * as RetainedResource from "./RetainedResource.js"
 import * as SessionsResource from "./SessionsResource.js"
 import * as StatusResource from "./StatusResource.js"
+import * as TenantsResource from "./TenantsResource.js"
 import * as TopicsResource from "./TopicsResource.js"
 import * as UsersResource from "./UsersResource.js"
 
 const router = HttpRouter.concatAll(
   StatusResource.router,
+  TenantsResource.router,
   UsersResource.router,
   AclResource.router,
   BansResource.router,
