@@ -7,12 +7,15 @@ import * as Command from "@effect/cli/Command"
 import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { CliFailure, exitCodes } from "./CliFailure.js"
-import { effectmq } from "./Effectmq.js"
+import { CliFailure, exitCodes, usage } from "./CliFailure.js"
+import { commands, effectmq } from "./Effectmq.js"
+import * as Help from "./Help.js"
+import { line } from "./Output.js"
 
 const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return 0
@@ -29,9 +32,31 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   return exitCodes.failed
 }
 
-const fiber = Effect.runFork(
-  Command.run(effectmq, { name: "effectmq", version })(process.argv).pipe(Effect.provide(NodeContext.layer))
-)
+const words = process.argv.slice(2)
+const found = Help.find(effectmq, commands, words)
+const beforeOperands = words.includes("--") ? words.slice(0, words.indexOf("--")) : words
+
+/** A group of commands alone is a question too. */
+const helpWanted = beforeOperands.some((word) => word === "--help" || word === "-h") || (found.bare && found.children.length > 0)
+
+/** What the parser says of wrong usage: plain, and with where to read more. */
+const printUsage = (text: unknown) => {
+  const plain = String(text)
+    .replace(/\u001b\[[0-9;]*m/g, "")
+    .trim()
+  process.stderr.write(`effectmq: ${plain}\nSee ${found.path.join(" ")} --help\n`)
+}
+
+const command = Effect.gen(function* () {
+  if (helpWanted) return yield* line(Help.page(found))
+  const unknown = Help.unknownCommand(found, words)
+  if (unknown !== undefined) return yield* Effect.fail(usage(unknown))
+  const console = { ...(yield* Console.consoleWith(Effect.succeed)) }
+  console.error = (text: unknown) => Effect.sync(() => printUsage(text))
+  return yield* Console.withConsole(Command.run(effectmq, { name: "effectmq", version })(process.argv), console)
+})
+
+const fiber = Effect.runFork(Effect.provide(command, NodeContext.layer))
 
 // Whoever reads our output may have had enough, as `head` does.
 process.stdout.on("error", (error: Error & { readonly code?: string }) => {

@@ -108,6 +108,34 @@ describe("exit codes", () => {
     }
   })
 
+  it("wrong usage is told plainly, with where to read more", async () => {
+    expect(await run(["topic", "creat", "x"])).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: "effectmq: effectmq topic has no command creat; it has alter, create, delete, list, read, show\n"
+    })
+    expect(await run(["pub"])).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: "effectmq: Expected to find option: '--topic'\nSee effectmq pub --help\n"
+    })
+    const wildcard = await run(["pub", "-t", "a/#", "-m", "x"])
+    expect(wildcard).toMatchObject({ code: 2, stderr: expect.stringContaining("a topic without wildcards") })
+  })
+
+  it("help fits a terminal, and tells of every command and option", async () => {
+    const root = await run([])
+    expect(root).toMatchObject({ code: 0, stderr: "" })
+    for (const command of ["start", "status", "pub", "sub", "topic", "user", "acl", "ban", "session", "config"]) {
+      expect(root.stdout).toMatch(new RegExp(`^  ${command} +\\S`, "m"))
+    }
+    const add = await run(["acl", "add", "--help"])
+    expect(add.stdout).toContain("Usage: effectmq acl add <allow|deny> <publish|subscribe|all> <filter> [options]\n")
+    expect(add.stdout).toMatch(/^ {6}--client-id text +only for this client id$/m)
+    const widths = [root.stdout, add.stdout, (await run(["pub", "-h"])).stdout].flatMap((text) => text.split("\n"))
+    expect(Math.max(...widths.map((line) => line.length))).toBeLessThanOrEqual(112)
+  })
+
   it("0 for help and version", async () => {
     expect(await run(["--version"])).toMatchObject({ code: 0, stdout: expect.stringContaining("0.1.0") })
     expect(await run(["start", "--help"])).toMatchObject({ code: 0, stdout: expect.stringContaining("--data-dir") })

@@ -73,6 +73,9 @@ export const pub = Command.make(
     Effect.gen(function* () {
       const { qos } = options
       if (qos !== 0 && qos !== 1 && qos !== 2) return yield* Effect.fail(usage(`--qos ${qos}: expected 0, 1 or 2`))
+      if (/[+#]/.test(options.topic) || options.topic === "") {
+        return yield* Effect.fail(usage(`--topic ${options.topic}: expected a topic without wildcards, + and #`))
+      }
       const sources = [Option.isSome(options.message), Option.isSome(options.file), options.lines].filter((given) => given)
       if (sources.length !== 1) return yield* Effect.fail(usage("give one of --message, --file and --lines"))
       const properties = yield* propertiesOf(options.property)
