@@ -83,4 +83,33 @@ describe("enhanced authentication", () => {
     client.ask(auth(0x19, "me"))
     expect(client.ask(auth(0x18, "somebody else"))).toMatchObject([{ cmd: "disconnect", reasonCode: 0x87 }])
   })
+
+  it("happens again in the client's own tenant, whatever its listener's is", async () => {
+    const tenants: Array<string> = []
+    let principalTenant = "default"
+    const inTenant = (answer: LoginAnswer): LoginAnswer => {
+      if (answer.kind !== "admitted") return answer
+      const { principal } = answer.admission
+      return { ...answer, admission: { ...answer.admission, principal: { ...principal, tenant: principalTenant } } }
+    }
+    let world: MqttWorld | undefined
+    const inner = login((user) => inTenant((world as MqttWorld).admitted(user)))
+    const watched: Login = {
+      ...inner,
+      exchange: (method, credentials, done) => {
+        tenants.push(credentials.tenant)
+        inner.exchange(method, credentials, done)
+      }
+    }
+    world = await MqttWorld.make({ mqtt: { tenant: "of-the-listener" }, login: watched })
+    const client = world.client(5)
+    client.ask(connect())
+    client.ask(auth(0x18, "me"))
+    client.ask(auth(0x19, "me"))
+    expect(client.ask(auth(0x18, "me"))).toMatchObject([{ cmd: "auth", reasonCode: 0 }])
+    expect(tenants).toEqual(["of-the-listener", "default"])
+    principalTenant = "another"
+    client.ask(auth(0x19, "me"))
+    expect(client.ask(auth(0x18, "me"))).toMatchObject([{ cmd: "disconnect", reasonCode: 0x87 }])
+  })
 })
