@@ -2,9 +2,10 @@
  * A shard of the file engine: segments on disk, then the tail in memory that they do not hold yet.
  *
  * Invariants
- * - startOffset <= storedOffset <= committedOffset <= endOffset. The tail holds exactly the batches from storedOffset on.
- * - Segments are in offset order and do not overlap; all but the last are sealed. Where retention or compaction took records, there
- *   are gaps.
+ * - storedOffset and startOffset <= committedOffset <= endOffset. The tail holds exactly the batches from storedOffset on; where the
+ *   start lies in the middle of one, the start is past storedOffset.
+ * - Segments are in offset order and do not overlap; all but the last are sealed. Where retention, compaction or trimming took
+ *   records, there are gaps, also within a segment.
  */
 import * as Effect from "effect/Effect"
 import type { ShardId } from "@effectmq/schemas/ShardId"
@@ -282,5 +283,14 @@ export class FileShard implements Shard {
     this.end = endOffset
     this.committed = endOffset
     return true
+  }
+
+  /** The log has been replayed. What a power loss took of unsynced batches cannot be before the start: there it is gone anyway. */
+  replayed(): void {
+    if (this.end >= this.start) return
+    this.tail.dropFirst(this.tail.count)
+    this.stored = this.start
+    this.committed = this.start
+    this.end = this.start
   }
 }

@@ -118,7 +118,7 @@ const restore = (log: FileLog, catalog: Catalog): void => {
     const shard = log.add(id, known.number, optionsUntilOpened)
     shard.segments = [...known.segments]
     shard.start = known.startOffset
-    shard.stored = Math.max(known.storedOffset, known.startOffset)
+    shard.stored = known.storedOffset
     shard.committed = shard.stored
     shard.end = shard.stored
   }
@@ -192,6 +192,7 @@ const build = async (disk: DiskService, options: FileLogOptions, log: FileLog, f
   const replay = new Replay(log, catalog)
   let end = 0
   for (const [index, one] of sequence.entries()) end = await replayFile(disk, one, sequence[index + 1]?.header, replay)
+  for (const shard of log.shardsByNumber.values()) shard.replayed()
   for (const one of sequence) files.adopt(one.file, one.sizeBytes, one.number, (one.header as WalHeader).sequence)
   for (const one of found) {
     if (sequence.includes(one)) continue

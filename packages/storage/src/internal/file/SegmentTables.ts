@@ -107,13 +107,18 @@ export class SegmentTables {
   async #rebuild(segment: Segment, start: number, end: number, chunks: Array<Chunk>): Promise<void> {
     const builder = new ChunkBuilder()
     let position = start
+    let endOffset = -1
     builder.begin(start)
     await this.scan(segment, start, end, (bytes, at, sizeBytes) => {
+      // What was written behind together has no gap, unless by compaction: a gap is where the shard was trimmed in between.
+      const isGap = segment.generation === 0 && batchBaseOffset(bytes, at) !== endOffset
+      if (builder.count > 0 && (isGap || builder.sizeBytes >= rebuiltChunkBytes)) {
+        chunks.push(builder.chunk(undefined, undefined))
+        builder.begin(position)
+      }
       builder.add(bytes, at, sizeBytes, "none")
+      endOffset = batchEndOffset(bytes, at)
       position += sizeBytes
-      if (builder.sizeBytes < rebuiltChunkBytes) return
-      chunks.push(builder.chunk(undefined, undefined))
-      builder.begin(position)
     })
     if (builder.count > 0) chunks.push(builder.chunk(undefined, undefined))
   }
