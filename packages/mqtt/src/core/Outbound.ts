@@ -208,8 +208,11 @@ export class Outbound implements SlicedWork {
     const qos = lower(message.qos, replay.qos)
     if (qos > 0) {
       this.send(new Delivery(message, qos, true, replay.subscriptionIds, undefined, retainedSource, entry.offset))
-    } else if (!(this.output as SessionOutput).publish(message, 0, 0, false, true, replay.subscriptionIds)) {
-      this.context.counters.droppedTooLarge++
+    } else {
+      if (!(this.output as SessionOutput).publish(message, 0, 0, false, true, replay.subscriptionIds)) {
+        this.context.counters.droppedTooLarge++
+      }
+      message.cache = undefined
     }
   }
 
@@ -251,6 +254,8 @@ export class Outbound implements SlicedWork {
       this.complete(delivery)
       return
     }
+    // It is kept, its encoded forms are not: they would double what a million of them take.
+    if (delivery.source === retainedSource) message.cache = undefined
     if (dup) this.context.counters.resent++
     delivery.state = "sent"
     delivery.counted = true
