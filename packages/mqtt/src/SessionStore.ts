@@ -286,10 +286,10 @@ class SessionWriter {
     })
   }
 
-  /** Their clients are told; the state is written again as soon as that works. */
+  /** Clients that wait for the write are told, others go on; the state is written again as soon as that works. */
   private refused(batch: ReadonlyArray<Written>, error: StorageError): void {
     this.failed = true
-    for (const { session } of batch) session.storageFailed(error.message)
+    for (const { session, gates } of batch) if (gates.length > 0) session.storageFailed(error.message)
     this.time.after(retryMs, () => {
       for (const { session, marks } of batch) {
         const again = this.marks(session)
