@@ -26,6 +26,14 @@ const isFresh = () => {
   }
 }
 
+/** A CommonJS file that is imported on demand has no names in a bundle: only modules may be. */
+const importedOnDemandOnlyModules = ({ inputs }) => {
+  for (const [path, { imports }] of Object.entries(inputs)) {
+    const wrong = imports.find((each) => each.kind === "dynamic-import" && inputs[each.path]?.format === "cjs")
+    if (wrong !== undefined) throw new Error(`${path} imports ${wrong.path} on demand, which is CommonJS`)
+  }
+}
+
 /** Brings the bundle up to date; throws where that fails, and leaves none then. */
 export const bundle = async () => {
   const startedAt = new Date()
@@ -50,6 +58,7 @@ export const bundle = async () => {
     // For CommonJS packages inside.
     banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url)' }
   })
+  importedOnDemandOnlyModules(metafile)
   const made = new Set(Object.keys(metafile.outputs).map((path) => join(root, path)))
   for (const name of readdirSync(folder)) if (!made.has(join(folder, name))) rmSync(join(folder, name))
   writeFileSync(inputsPath, JSON.stringify(Object.keys(metafile.inputs)))

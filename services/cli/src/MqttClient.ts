@@ -86,7 +86,7 @@ export const connect = (
     const ca = yield* fileOf(target.caFile)
     const cert = yield* fileOf(target.certFile)
     const key = yield* fileOf(target.keyFile)
-    const { connect: mqttConnect } = yield* Effect.promise(() => import("mqtt"))
+    const { connect: mqttConnect } = yield* Effect.promise(() => import("./MqttLibrary.js"))
     const options: IClientOptions = {
       protocolVersion: target.protocol === "5" ? 5 : 4,
       clientId: Option.getOrElse(target.id, () => ""),

@@ -158,6 +158,25 @@ describe("topic", () => {
     })
     expect(await broker.run(["topic", "create", "sensors"])).toMatchObject({ code: 1, stderr: expect.stringContaining("exists") })
     expect((await broker.run(["topic", "list"])).stdout).toMatch(/^sensors +file +2 +delete +fsync +sensors\/#$/m)
+    for (const topic of ["sensors/a", "sensors/b", "other"]) {
+      expect(await broker.run(["pub", "-t", topic, "-m", `of ${topic}`, "-q", "1"])).toMatchObject({ code: 0 })
+    }
+    const held = await json(["topic", "show", "sensors"])
+    expect(
+      held.partitionList.map((each: { endOffset: number }) => each.endOffset).reduce((sum: number, end: number) => sum + end)
+    ).toBe(2)
+    expect((await broker.run(["topic", "show", "sensors"])).stdout).toMatch(
+      /^PARTITION +START OFFSET +END OFFSET +BYTES\n0 +0 +/m
+    )
+    const read = await json(["topic", "read", "sensors"])
+    expect(read.map((each: { key: string; payload: string }) => [each.key, each.payload]).sort()).toEqual([
+      ["sensors/a", "of sensors/a"],
+      ["sensors/b", "of sensors/b"]
+    ])
+    expect((await broker.run(["topic", "read", "sensors", "--count", "5"])).stdout).toMatch(
+      /^\d +0 +\S+ \S+ +sensors\/b +of sensors\/b$/m
+    )
+    expect(await broker.run(["topic", "read", "sensors", "--partition", "2"])).toMatchObject({ code: 2 })
     expect(await json(["topic", "alter", "sensors", "--retention-ms", "1000"])).toMatchObject({ retentionMs: 1000 })
     expect((await json(["topic", "alter", "sensors", "--retention-ms", "none"])).retentionMs).toBeUndefined()
     expect(await broker.run(["topic", "alter", "sensors", "--retention-ms", "soon"])).toMatchObject({ code: 2 })
@@ -222,6 +241,7 @@ describe("user and acl", () => {
     expect((await own.run(["pub", "-t", "a", "-m", "b"])).code).toBe(0)
     const added = await own.run(["user", "add", "alice", "--password-stdin"], { input: "s3cret\n" })
     expect(added).toMatchObject({ code: 0, stdout: expect.stringMatching(/User alice is added\.\nIt is the first one/) })
+    expect((await own.run(["status"])).stdout).toContain("user name and password")
     expect(await own.run(["user", "add", "alice", "--password", "x"])).toMatchObject({ code: 1 })
     expect(await own.run(["pub", "-t", "a", "-m", "b"])).toMatchObject({
       code: 1,

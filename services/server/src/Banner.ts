@@ -2,7 +2,7 @@
  * What a person who started the broker wants to know first: what listens where, where the data is, how to send a message.
  */
 import { resolve } from "node:path"
-import type { ListenerAddress } from "@effectmq/schemas/admin/Status"
+import type { AuthenticationMode, ListenerAddress } from "@effectmq/schemas/admin/Status"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import type { NodeStateService } from "./NodeState.js"
 import { version } from "./Version.js"
@@ -27,7 +27,7 @@ const addressOf = (listener: ListenerAddress, wsPath: string): string => {
   return listener.name === "mqtt.tcp" ? `mqtt://${at}` : `http://${at}`
 }
 
-const authenticationLine: Readonly<Record<NodeStateService["authentication"], string>> = {
+const authenticationLine: Readonly<Record<AuthenticationMode, string>> = {
   open: "nobody has been configured, so only clients on this machine are let in: effectmq user add NAME, then start again",
   anonymous: "clients without a user name are let in (auth.allowAnonymous)",
   users: "clients need a user name and password, or what else is configured"
@@ -38,7 +38,7 @@ export const bannerLines = (settings: Settings, state: NodeStateService): Readon
     names[listener.name] ?? listener.name,
     addressOf(listener, settings["mqtt.ws.path"])
   ])
-  rows.push(["Data", resolve(settings["data.dir"])], ["Who may connect", authenticationLine[state.authentication]])
+  rows.push(["Data", resolve(settings["data.dir"])], ["Who may connect", authenticationLine[state.authentication()]])
   const width = Math.max(...rows.map(([name]) => name.length))
   const lines = [
     `EffectMQ ${version} serves (node ${settings["node.id"]}, ready after ${state.startMs} ms)`,
@@ -46,7 +46,7 @@ export const bannerLines = (settings: Settings, state: NodeStateService): Readon
   ]
   const tcp = state.listeners.find((listener) => listener.name === "mqtt.tcp")
   if (tcp !== undefined) {
-    const user = state.authentication === "users" ? " -u USER -P PASSWORD" : ""
+    const user = state.authentication() === "users" ? " -u USER -P PASSWORD" : ""
     const at = `-h ${reachable(tcp.host)} -p ${tcp.port}${user}`
     lines.push("Try it:", `  mosquitto_sub ${at} -t 'hello/#' -v &`, `  mosquitto_pub ${at} -t hello/world -m 'Hello'`)
   }

@@ -35,7 +35,7 @@ export const run = (resolved: Resolved): Effect.Effect<never, StartError> => {
     state.startMs = Math.round(performance.now())
     state.phase = "serving"
     yield* print(bannerLines(settings, state))
-    yield* Effect.logInfo("serving").pipe(Effect.annotateLogs({ startMs: state.startMs, authentication: state.authentication }))
+    yield* Effect.logInfo("serving").pipe(Effect.annotateLogs({ startMs: state.startMs, authentication: state.authentication() }))
     return yield* Effect.never
   }).pipe(
     Effect.scoped,

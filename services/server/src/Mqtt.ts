@@ -28,9 +28,10 @@ export const layer = (settings: Settings) =>
     Effect.gen(function* () {
       const state = yield* NodeState
       const admin = yield* AdminServer
-      const open = (yield* Authenticator).open()
+      const authenticator = yield* Authenticator
+      const open = authenticator.open()
       const listeners = yield* mqttListeners(settings, open)
-      state.authentication = open ? "open" : settings["auth.allowAnonymous"] ? "anonymous" : "users"
+      state.authentication = () => (authenticator.open() ? "open" : settings["auth.allowAnonymous"] ? "anonymous" : "users")
       state.listeners.push({ name: "admin.http", host: admin.host, port: admin.port })
       const server = MqttServer.layer({ mqtt: mqttOptions(settings), listeners: listeners.map(({ options }) => options) })
       const told = Layer.effectDiscard(

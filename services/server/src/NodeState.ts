@@ -12,7 +12,8 @@ export interface NodeStateService {
   phase: Phase
   /** From the start of the process until it served; 0 before. */
   startMs: number
-  authentication: AuthenticationMode
+  /** As it is now: the first user changes it. */
+  authentication: () => AuthenticationMode
   /** Why the node cannot do its work although it runs; undefined while it can. */
   fault: () => string | undefined
   readonly listeners: Array<ListenerAddress>
@@ -28,7 +29,7 @@ export const layer: Layer.Layer<NodeState> = Layer.effect(
       startedAtMs,
       phase: "starting",
       startMs: 0,
-      authentication: "open",
+      authentication: () => "open",
       fault: () => undefined,
       listeners: []
     })

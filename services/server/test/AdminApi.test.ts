@@ -6,7 +6,7 @@ import { userOf } from "@effectmq/metadata/core/Image"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { request as httpRequest } from "node:http"
-import { api, auditEvents, layer, request } from "./adminHarness.js"
+import { type Answer, api, auditEvents, layer, request } from "./adminHarness.js"
 import { AdminServer } from "../src/admin/AdminServer.js"
 
 const put = (body: unknown) => ({ method: "PUT", body })
@@ -177,6 +177,46 @@ describe("topics", () => {
       expect((yield* api("/topics/sensors", { method: "DELETE" })).status).toBe(204)
       expect((yield* api("/topics/sensors")).status).toBe(404)
       expect(yield* api("/topics/x?tenant=other", put({}))).toMatchObject({ status: 404, body: { error: "UnknownTenant" } })
+    }).pipe(Effect.provide(layer()))
+  )
+})
+
+/** The answer once it is as wanted. */
+const eventually = (path: string, wanted: (answer: Answer) => boolean) =>
+  Effect.repeat(Effect.zipLeft(api(path), Effect.yieldNow()), { until: wanted })
+
+describe("what topics hold", () => {
+  it.scoped("is told by partition, read from an offset on, and gone with the topic", () =>
+    Effect.gen(function* () {
+      const space = yield* Effect.flatMap(Messaging, (messaging) => messaging.space("default"))
+      const bound = { engine: "memory", durability: "os", mqttFilter: "sensors/#" }
+      yield* api("/topics/sensors", put(bound))
+      expect((yield* api("/topics/sensors/partitions")).body).toMatchObject([{ partition: 0, startOffset: 0, endOffset: 0 }])
+      yield* Effect.repeat(
+        Effect.sync(() => space.publish(message("sensors/1", "warm up", false))),
+        { until: () => Effect.map(api("/topics/sensors/partitions"), ({ body }) => body[0].endOffset > 0) }
+      )
+      const first = (yield* eventually("/topics/sensors/partitions", ({ body }) => body[0].endOffset > 0)).body[0].endOffset
+      for (const payload of ["one", "two", "three"]) space.publish(message("sensors/2", payload, false))
+      yield* eventually("/topics/sensors/partitions", ({ body }) => body[0].endOffset === first + 3)
+      const { body } = yield* api(`/topics/sensors/records?from=${first + 1}&limit=1`)
+      expect(body).toMatchObject({ nextOffset: first + 2, endOffset: first + 3 })
+      expect(body.records).toEqual([
+        {
+          offset: first + 1,
+          timestampMs: 1000,
+          key: "sensors/2",
+          publisher: "publisher",
+          payloadBase64: Buffer.from("two").toString("base64")
+        }
+      ])
+      expect((yield* api(`/topics/sensors/records?from=${first + 3}`)).body).toMatchObject({ records: [], nextOffset: first + 3 })
+      expect((yield* api("/topics/sensors/records?partition=1")).status).toBe(400)
+      expect((yield* api("/topics/sensors/records?limit=0")).status).toBe(400)
+      expect((yield* api("/topics/nothing/records")).status).toBe(404)
+      expect((yield* api("/topics/sensors", { method: "DELETE" })).status).toBe(204)
+      yield* api("/topics/sensors", put({ ...bound, mqttFilter: undefined }))
+      expect((yield* api("/topics/sensors/partitions")).body).toMatchObject([{ endOffset: 0, sizeBytes: 0 }])
     }).pipe(Effect.provide(layer()))
   )
 })

@@ -71,7 +71,7 @@ const sessionsLayer = Layer.sync(Sessions, () => {
 export const auditEvents: Array<AuditEvent> = []
 
 const messagesInMemory = Messaging.layer({ engine: "memory", durability: "os", logShards: 1 }).pipe(
-  Layer.provide(ShardEngines.layer({}))
+  Layer.provideMerge(ShardEngines.layer({}))
 )
 
 /** Everything the API needs. */

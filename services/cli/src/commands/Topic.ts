@@ -1,7 +1,8 @@
 /**
  * `effectmq topic`: stored topics.
  */
-import { TopicList } from "@effectmq/schemas/admin/Topics"
+import { isUtf8 } from "node:buffer"
+import { TopicList, TopicPartitionList, type TopicRecord, TopicRecords } from "@effectmq/schemas/admin/Topics"
 import { EngineName } from "@effectmq/schemas/Ids"
 import { Topic, TopicCleanup, TopicDurability } from "@effectmq/schemas/metadata/Topic"
 import * as Args from "@effect/cli/Args"
@@ -12,7 +13,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { adminOptions, call } from "../AdminClient.js"
 import { usage } from "../CliFailure.js"
-import { date, done, list, record } from "../Output.js"
+import { date, done, json, line, list, record, table } from "../Output.js"
 
 const name = Args.text({ name: "name" }).pipe(Args.withDescription("name of the topic"))
 
@@ -102,7 +103,11 @@ const create = Command.make(
     Effect.gen(function* () {
       const body = { engine: Option.getOrUndefined(options.engine), ...withoutNulls(yield* bodyOf(options)) }
       const topic = yield* call(options, { method: "PUT", path: ["topics", options.name], body }, Topic)
-      yield* done(options.json, `Topic ${topic.name} is made: ${topic.partitions} partitions, engine ${topic.engine}.`, topic)
+      yield* done(
+        options.json,
+        `Topic ${topic.name} is made: ${topic.partitions} ${topic.partitions === 1 ? "partition" : "partitions"}, engine ${topic.engine}.`,
+        topic
+      )
     })
 ).pipe(Command.withDescription("make a topic"))
 
@@ -128,8 +133,71 @@ const listTopics = Command.make("list", adminOptions, (options) =>
 ).pipe(Command.withDescription("list topics"))
 
 const showTopic = Command.make("show", { name, ...adminOptions }, (options) =>
-  Effect.flatMap(call(options, { path: ["topics", options.name] }, Topic), (topic) => show(options.json, topic))
-).pipe(Command.withDescription("show one topic"))
+  Effect.gen(function* () {
+    const topic = yield* call(options, { path: ["topics", options.name] }, Topic)
+    const partitions = yield* call(options, { path: ["topics", options.name, "partitions"] }, TopicPartitionList)
+    if (options.json) return yield* json({ ...topic, partitionList: partitions })
+    yield* show(false, topic)
+    const rows = partitions.map((each) => [each.partition, each.startOffset, each.endOffset, each.sizeBytes])
+    yield* line(`\n${table(["partition", "start offset", "end offset", "bytes"], rows)}`)
+  })
+).pipe(Command.withDescription("show one topic, and what each of its partitions holds"))
+
+/** Text where the payload is text, else Base64. */
+const payloadOf = ({ payloadBase64 }: TopicRecord) => {
+  if (payloadBase64 === null) return { payload: null, encoding: "none" }
+  const bytes = Buffer.from(payloadBase64, "base64")
+  return isUtf8(bytes) ? { payload: bytes.toString("utf8"), encoding: "utf8" } : { payload: payloadBase64, encoding: "base64" }
+}
+
+const wholeNumber = (option: string, value: number, least: number) =>
+  value >= least ? Effect.void : Effect.fail(usage(`--${option} ${value}: expected ${least} or more`))
+
+const readTopic = Command.make(
+  "read",
+  {
+    name,
+    partition: Options.integer("partition").pipe(
+      Options.withDescription("only this one; else all, one after another"),
+      Options.optional
+    ),
+    from: Options.integer("from").pipe(Options.withDescription("offset to begin at, in each partition"), Options.withDefault(0)),
+    count: Options.integer("count").pipe(
+      Options.withAlias("C"),
+      Options.withDescription("messages at most, from each partition"),
+      Options.withDefault(100)
+    ),
+    ...adminOptions
+  },
+  (options) =>
+    Effect.gen(function* () {
+      yield* wholeNumber("from", options.from, 0)
+      yield* wholeNumber("count", options.count, 1)
+      const topic = yield* call(options, { path: ["topics", options.name] }, Topic)
+      const all = Array.from({ length: topic.partitions }, (_, index) => index)
+      const records: Array<{ readonly partition: number } & TopicRecord & ReturnType<typeof payloadOf>> = []
+      for (const partition of Option.match(options.partition, { onNone: () => all, onSome: (one) => [one] })) {
+        let from = options.from
+        let wanted = options.count
+        while (wanted > 0) {
+          const query = { partition, from, limit: Math.min(wanted, 1000) }
+          const answer = yield* call(options, { path: ["topics", options.name, "records"], query }, TopicRecords)
+          for (const each of answer.records) records.push({ partition, ...each, ...payloadOf(each) })
+          wanted -= answer.records.length
+          if (answer.nextOffset >= answer.endOffset || answer.nextOffset <= from) break
+          from = answer.nextOffset
+        }
+      }
+      const bare = records.map(({ payloadBase64: _, ...rest }) => rest)
+      yield* list(options.json, bare, ["partition", "offset", "time", "key", "payload"], (each) => [
+        each.partition,
+        each.offset,
+        date(each.timestampMs),
+        each.key,
+        each.encoding === "base64" ? `base64:${each.payload}` : each.payload
+      ])
+    })
+).pipe(Command.withDescription("print what a topic holds"))
 
 const deleteTopic = Command.make("delete", { name, ...adminOptions }, (options) =>
   Effect.zipRight(
@@ -140,5 +208,5 @@ const deleteTopic = Command.make("delete", { name, ...adminOptions }, (options) 
 
 export const topic = Command.make("topic").pipe(
   Command.withDescription("stored topics"),
-  Command.withSubcommands([create, listTopics, showTopic, alter, deleteTopic])
+  Command.withSubcommands([create, listTopics, showTopic, readTopic, alter, deleteTopic])
 )

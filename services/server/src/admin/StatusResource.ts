@@ -27,7 +27,7 @@ export const status = Effect.gen(function* () {
     uptimeSeconds: Math.floor((nowMs - state.startedAtMs) / 1000),
     startMs: state.startMs,
     dataDir: resolve(settings["data.dir"]),
-    authentication: state.authentication,
+    authentication: state.authentication(),
     listeners: state.listeners,
     residentMemoryBytes: process.memoryUsage.rss(),
     meters: Object.fromEntries([...meters.snapshot()].filter(([, value]) => Number.isFinite(value)))
