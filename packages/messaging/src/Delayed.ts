@@ -2,8 +2,10 @@
  * Messages that are published later: `$delayed/<seconds>/<topic>`, and wills that wait. Kept in the compacted topic
  * `__delayed` (key: id, no value once it is done), in memory as a heap by the time they are due.
  *
- * Invariant: a delayed message is removed from the shard only after its publish was taken over. A crash between the two is
- * found at the next start by its origin in the log; without one (nothing durable matched) it may be published again.
+ * Invariants
+ * - A delayed message is removed from the shard only after its publish was taken over. A crash between the two is found at the
+ *   next start by its origin in the log; without one (nothing durable matched) it may be published again.
+ * - No id is given twice, whatever the clock does: it names the place in the shard at which this process began.
  */
 import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
@@ -17,7 +19,7 @@ import { ShardWriter } from "./ShardWriter.js"
 import type { Time } from "./Time.js"
 
 export interface DelayedEntry {
-  /** Unique in the tenant; also the origin of its publish. */
+  /** Unique in the tenant; also the origin of its publish. Where the message has an origin of its own: `d:` and that. */
   readonly id: string
   readonly dueMs: number
   readonly message: Message
@@ -30,6 +32,9 @@ interface Write {
   readonly token: number
 }
 
+/** What the ids of delayed messages begin with. */
+export const delayedPrefix = "d:"
+
 /** How long a publish that failed waits for its next try. */
 const retryMs = 1000
 
@@ -38,6 +43,8 @@ export class Delayed {
   private readonly queue = new DueQueue<string>()
   private readonly writer: ShardWriter<Write>
   private stopTimer: (() => void) | undefined
+  /** What was given an id in an earlier life and is known today has moved the shard's end. */
+  private readonly life: number
   private sequence = 0
   private publish: ((message: Message, acknowledger: Acknowledger) => void) | undefined
 
@@ -46,6 +53,7 @@ export class Delayed {
     private readonly time: Time,
     private readonly countMax: number
   ) {
+    this.life = shard.endOffset()
     this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {
       for (const write of writes) write.acknowledger?.acknowledged(write.token, error, 0, -1, -1)
     })
@@ -89,6 +97,10 @@ export class Delayed {
     return this.entriesById.size
   }
 
+  ids(): IterableIterator<string> {
+    return this.entriesById.keys()
+  }
+
   list(): ReadonlyArray<DelayedEntry> {
     return [...this.entriesById.values()].sort((a, b) => a.dueMs - b.dueMs)
   }
@@ -96,7 +108,7 @@ export class Delayed {
   /** Keeps the message until it is due; the id, or undefined where the bound is reached (nobody is then told). */
   schedule(message: Message, dueMs: number, acknowledger: Acknowledger | undefined, token: number): string | undefined {
     if (this.entriesById.size >= this.countMax) return undefined
-    const id = `d:${this.time.nowMs().toString(36)}:${(this.sequence++).toString(36)}`
+    const id = `${delayedPrefix}${message.origin ?? `${this.life.toString(36)}:${(this.sequence++).toString(36)}`}`
     const payload = Buffer.from(message.payload)
     const kept = new Message(
       message.topic,
@@ -113,8 +125,8 @@ export class Delayed {
       id
     )
     const entry = { id, dueMs, message: kept }
+    if (!this.entriesById.has(id)) this.queue.push(dueMs, id)
     this.entriesById.set(id, entry)
-    this.queue.push(dueMs, id)
     this.writer.append({ id, entry, acknowledger, token })
     this.arm()
     return id
@@ -148,7 +160,10 @@ export class Delayed {
     const nowMs = this.time.nowMs()
     for (let id = this.queue.pop(nowMs); id !== undefined; id = this.queue.pop(nowMs)) {
       const entry = this.entriesById.get(id)
-      if (entry !== undefined) this.publish?.(entry.message, new Firing(this, entry))
+      if (entry === undefined) continue
+      this.publish?.(entry.message, new Firing(this, entry))
+      // Nobody answers for QoS 0: it is taken over as it is published.
+      if (entry.message.qos === 0) this.cancel(id)
     }
     this.arm()
   }

@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { RouteTable, Route } from "./core/RouteTable.js"
+import { AppendOrder } from "./AppendOrder.js"
 import { matchesFilter } from "./core/TopicFilter.js"
 import type { Delayed } from "./Delayed.js"
 import type { GroupStore } from "./GroupStore.js"
@@ -57,6 +58,7 @@ export class TenantSpace {
   private readonly groups = new Set<SharedGroup>()
   /** False until those who were here before have said what they still need. */
   private isRestored = false
+  private readonly orders: ReadonlyArray<AppendOrder>
 
   constructor(
     readonly tenant: string,
@@ -69,7 +71,12 @@ export class TenantSpace {
     readonly time: Time,
     private readonly options: TenantSpaceOptions,
     private readonly random: () => number
-  ) {}
+  ) {
+    this.orders = Array.from(
+      { length: log.sourceCount },
+      (_, source) => new AppendOrder((publish) => this.log.append(source, publish))
+    )
+  }
 
   /**
    * Takes a message in; answers how many subscribers it is for. For QoS 1 and 2 `acknowledger` is called once, perhaps
@@ -257,23 +264,24 @@ export class TenantSpace {
     const publish = new PendingPublish(message, route, matched, acknowledger, token)
     // Held up by one until everything has been handed in, so that it cannot be done too early.
     publish.waiting = 1
-    if (logged) this.counters.logged++
-    const append = () => {
-      if (!logged) return
+    const order = this.orders[route.source] as AppendOrder
+    let append: ((isAppended: boolean) => void) | undefined
+    if (logged) {
+      this.counters.logged++
       publish.waiting++
-      this.log.append(route.source, publish)
+      // With an origin the message in the log is what says "received": its retained copy must be durable before it.
+      if (message.retain && message.origin !== undefined) append = order.hold(publish)
+      else order.push(publish)
     }
-    // With an origin the message in the log is what says "received": its retained copy must be durable before it.
-    const retainedFirst = message.retain && message.origin !== undefined && logged
     if (message.retain) {
       if (waits) publish.waiting++
       const done = (error: StorageError | undefined) => {
-        if (retainedFirst && error === undefined) append()
+        append?.(error === undefined)
+        if (append !== undefined && error !== undefined) publish.done(error)
         publish.done(error)
       }
       if (!this.retained.publish(message, waits ? done : undefined) && waits) done(undefined)
     }
-    if (!retainedFirst) append()
     for (const binding of route.streams) {
       matched++
       if (waits) publish.waiting++

@@ -14,6 +14,29 @@ describe("publish", () => {
     expect(world.shards.log.map((shard) => shard.endOffset())).toEqual([0, 0])
   })
 
+  it("of what waits for its retained copy keeps its place", () => {
+    const world = World.make()
+    const durable = new TestSubscriber(world, "durable", true).subscribe("a").follow()
+    world.publish("a", "1", { qos: 2, retain: true, origin: "q:1" })
+    world.publish("a", "2", { qos: 2, origin: "q:2" })
+    world.publish("a", "3", { qos: 1 })
+    for (let round = 0; round < 3; round++) world.commit()
+    expect(durable.received).toEqual(["1", "2", "3"])
+    expect(world.acknowledged.length).toBe(3)
+  })
+
+  it("of what waits for a retained copy that cannot be stored lets the others pass", () => {
+    const world = World.make()
+    const durable = new TestSubscriber(world, "durable", true).subscribe("a").follow()
+    const token = world.publish("a", "1", { qos: 2, retain: true, origin: "q:1" })
+    world.publish("a", "2", { qos: 2, origin: "q:2" })
+    world.time.endTick()
+    world.shards.retained.fail()
+    world.commit()
+    expect(durable.received).toEqual(["2"])
+    expect(world.failed).toEqual([token])
+  })
+
   it("to a durable subscriber is acknowledged and delivered when it has committed, and not before", () => {
     const world = World.make()
     const durable = new TestSubscriber(world, "durable", true).subscribe("a/b").follow()
@@ -255,5 +278,42 @@ describe("delayed messages", () => {
     again.space.restored(new Set())
     again.time.advance(20_000)
     expect(after.received).toEqual(["much later"])
+  })
+
+  it("of QoS 0 come once, not again after every restart", () => {
+    const world = World.make()
+    world.space.restored(new Set())
+    world.space.delayed.schedule(world.message("a", "later", { qos: 0 }), world.time.nowMs() + 10, undefined, 0)
+    world.commit()
+    world.time.advance(10)
+    world.commit()
+    expect(world.space.delayed.count).toBe(0)
+    expect(World.make({ shards: world.shards }).space.delayed.count).toBe(0)
+  })
+
+  it("have ids of their own though the clock stands still over a restart", () => {
+    const world = World.make()
+    world.space.restored(new Set())
+    const schedule = (on: World, text: string) => on.space.delayed.schedule(on.message("a", text), 2_000_000_000_000, undefined, 0)
+    const first = schedule(world, "1")
+    world.commit()
+    const again = World.make({ shards: world.shards })
+    again.space.restored(new Set())
+    const second = schedule(again, "2")
+    again.commit()
+    expect(second).not.toBe(first)
+    expect(again.space.delayed.list().map(({ message }) => message.payload.toString())).toEqual(["1", "2"])
+  })
+
+  it("with an origin are kept once under it", () => {
+    const world = World.make()
+    world.space.restored(new Set())
+    const message = () => world.message("a", "later", { qos: 2, origin: "q:1" })
+    const ids = [1, 2].map(() => world.space.delayed.schedule(message(), world.time.nowMs() + 10, undefined, 0))
+    expect(ids).toEqual(["d:q:1", "d:q:1"])
+    const live = new TestSubscriber(world, "live", false).subscribe("a")
+    world.commit()
+    world.time.advance(10)
+    expect(live.received).toEqual(["later"])
   })
 })
