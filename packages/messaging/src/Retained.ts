@@ -24,7 +24,7 @@ export interface RetainedLimits {
 
 export interface RetainedEntry {
   readonly message: Message
-  /** In the retained shard; -1 until its append has been given one. */
+  /** In the retained shard; -1 until it is appended, at the end of the tick or by `flush`. */
   offset: number
   /** Rises with every message that is kept. */
   readonly sequence: number
@@ -70,13 +70,20 @@ export class Retained {
     private readonly time: Time,
     private readonly limits: RetainedLimits
   ) {
-    this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, baseOffset, error) => {
-      for (let index = 0; index < writes.length; index++) {
-        const { entry, done } = writes[index] as Write
-        if (entry !== undefined && error === undefined) entry.offset = baseOffset + index
-        done?.(error)
+    this.writer = new ShardWriter<Write>(
+      shard,
+      time,
+      encodeWrite,
+      (writes, _baseOffset, error) => {
+        for (const { done } of writes) done?.(error)
+      },
+      (writes, baseOffset) => {
+        if (baseOffset < 0) return
+        writes.forEach(({ entry }, index) => {
+          if (entry !== undefined) entry.offset = baseOffset + index
+        })
       }
-    })
+    )
   }
 
   /** Replays the shard. */
@@ -193,39 +200,51 @@ export class Retained {
     return removed
   }
 
-  /** The message at an offset of the shard, if it is still its topic's. */
-  fetch(topic: string, offset: number): Message | undefined {
+  /**
+   * The message at an offset of the shard: from memory where it is still its topic's, else from the shard as long as compaction
+   * leaves it there. undefined where it is gone.
+   */
+  fetch(topic: string, offset: number): Effect.Effect<Message | undefined, StorageError> {
     const entry = this.entries.get(topic)
-    return entry?.offset === offset ? entry.message : undefined
+    if (offset < 0) return Effect.succeed(undefined)
+    if (entry?.offset === offset) return Effect.succeed(entry.message)
+    return Effect.gen(this, function* () {
+      if (offset < this.shard.startOffset() || offset >= this.shard.committedOffset()) return undefined
+      const { batches } = yield* this.shard.read(offset, { bytesMax: 1 })
+      let found: Message | undefined
+      for (const batch of batches) {
+        readMessages(batch, undefined, (message, at) => {
+          if (at === offset && message.topic === topic) found = ownCopy(message)
+        })
+      }
+      return found
+    }).pipe(Effect.catchTag("OffsetOutOfRange", () => Effect.succeed(undefined)))
   }
 
-  /** Appends what has gathered in this tick. */
+  /** Appends what has gathered in this tick: every entry has its offset then. */
   flush(): void {
     this.writer.flush()
   }
 
-  /** The shard, for those who read it by offset. */
-  get source(): Shard {
-    return this.shard
-  }
-
   private put(message: Message, offset: number): RetainedEntry {
     const entry = { message, offset, sequence: ++this.lastSequence }
-    this.remove(message.topic)
-    this.payloadBytes += message.payloadEnd - message.payloadStart
-    if (message.expiresAtMs !== 0) this.expiringCount++
-    if (isVolatile(message.topic)) this.volatileCount++
-    this.entries.set(message.topic, entry)
+    const before = this.entries.set(message.topic, entry)
+    if (before !== undefined) this.countIn(before, -1)
+    this.countIn(entry, 1)
     return entry
   }
 
   private remove(topic: string): boolean {
-    const before = this.entries.get(topic)
+    const before = this.entries.delete(topic)
     if (before === undefined) return false
-    this.payloadBytes -= before.message.payloadEnd - before.message.payloadStart
-    if (before.message.expiresAtMs !== 0) this.expiringCount--
-    if (isVolatile(topic)) this.volatileCount--
-    return this.entries.delete(topic)
+    this.countIn(before, -1)
+    return true
+  }
+
+  private countIn({ message }: RetainedEntry, by: 1 | -1): void {
+    this.payloadBytes += by * (message.payloadEnd - message.payloadStart)
+    if (message.expiresAtMs !== 0) this.expiringCount += by
+    if (isVolatile(message.topic)) this.volatileCount += by
   }
 }
 

@@ -104,7 +104,7 @@ describe("TopicIndex", () => {
           const model = new Set<string>()
           for (const { add, topic } of operations) {
             if (add) index.set(topic, topic)
-            else expect(index.delete(topic)).toBe(model.has(topic))
+            else expect(index.delete(topic)).toBe(model.has(topic) ? topic : undefined)
             if (add) model.add(topic)
             else model.delete(topic)
           }

@@ -24,7 +24,8 @@ export class TopicIndex<V> {
     return node.value
   }
 
-  set(topic: string, value: V): void {
+  /** Answers the value there was. */
+  set(topic: string, value: V): V | undefined {
     let node = this.root
     for (const level of topic.split("/")) {
       const children = (node.children ??= new Map<string, Node<V>>())
@@ -35,21 +36,24 @@ export class TopicIndex<V> {
       }
       node = child
     }
-    if (node.value === undefined) this.count++
+    const before = node.value
+    if (before === undefined) this.count++
     node.value = value
+    return before
   }
 
-  /** Answers whether there was a value. */
-  delete(topic: string): boolean {
+  /** Answers the value there was. */
+  delete(topic: string): V | undefined {
     const levels = topic.split("/")
     const path = [this.root]
     for (const level of levels) {
       const child = (path[path.length - 1] as Node<V>).children?.get(level)
-      if (child === undefined) return false
+      if (child === undefined) return undefined
       path.push(child)
     }
     const last = path[levels.length] as Node<V>
-    if (last.value === undefined) return false
+    const before = last.value
+    if (before === undefined) return undefined
     last.value = undefined
     this.count--
     for (let index = levels.length; index > 0; index--) {
@@ -59,7 +63,7 @@ export class TopicIndex<V> {
       parent.children?.delete(levels[index - 1] as string)
       if (parent.children?.size === 0) parent.children = undefined
     }
-    return true
+    return before
   }
 
   /** Finds the values of the names that the filter matches, piece by piece. */
