@@ -31,9 +31,11 @@ const json = async (parameters: ReadonlyArray<string>) => {
   return JSON.parse(outcome.stdout)
 }
 
-/** Waits until the client is connected with so many subscriptions. */
+/** Waits until the client is connected with so many subscriptions; fails where it never is. */
 const subscribed = async (own: Broker, clientId: string, subscriptions = 1): Promise<void> => {
+  const giveUpAt = performance.now() + 60_000
   for (;;) {
+    if (performance.now() > giveUpAt) throw new Error(`client ${clientId} never had ${subscriptions} subscriptions`)
     const response = await fetch(`${own.adminUrl}/api/v1/sessions/${clientId}`)
     const session = (await response.json()) as { readonly connected?: boolean; readonly subscriptions?: number }
     if (session.connected === true && session.subscriptions === subscriptions) return
