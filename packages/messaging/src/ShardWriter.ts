@@ -21,7 +21,9 @@ export class ShardWriter<T> {
     readonly shard: Shard,
     private readonly time: Time,
     private readonly encode: (builder: RecordBatchBuilder, item: T) => void,
-    private readonly onCommitted: (items: ReadonlyArray<T>, baseOffset: number, error: StorageError | undefined) => void
+    private readonly onCommitted: (items: ReadonlyArray<T>, baseOffset: number, error: StorageError | undefined) => void,
+    /** Told at once which offsets a batch was given; -1 where it was refused. */
+    private readonly onAppended?: (items: ReadonlyArray<T>, baseOffset: number) => void
   ) {}
 
   append(item: T): void {
@@ -41,6 +43,7 @@ export class ShardWriter<T> {
     if (this.items.length === 0) return
     const items = this.items
     this.items = []
-    this.shard.append(this.builder.finish(), (error, baseOffset) => this.onCommitted(items, baseOffset, error))
+    const given = this.shard.append(this.builder.finish(), (error, baseOffset) => this.onCommitted(items, baseOffset, error))
+    this.onAppended?.(items, given)
   }
 }

@@ -294,7 +294,8 @@ describe("delayed messages", () => {
   it("have ids of their own though the clock stands still over a restart", () => {
     const world = World.make()
     world.space.restored(new Set())
-    const schedule = (on: World, text: string) => on.space.delayed.schedule(on.message("a", text), 2_000_000_000_000, undefined, 0)
+    const schedule = (on: World, text: string) =>
+      on.space.delayed.schedule(on.message("a", text), 2_000_000_000_000, undefined, 0)
     const first = schedule(world, "1")
     world.commit()
     const again = World.make({ shards: world.shards })

@@ -82,6 +82,8 @@ export class SessionRegistry {
     const nowMs = this.context.nowMs()
     let session = this.sessionsByClientId.get(clientId)
     if (session?.client !== undefined) this.takeOver(session, request.cleanStart)
+    // What has been due since the last tick, or since before a restart, comes first: its will, or its end.
+    else if (session !== undefined) this.deadline(session, nowMs)
     session = this.sessionsByClientId.get(clientId)
     if (session !== undefined && request.cleanStart) {
       // [MQTT-3.1.2-4]
@@ -183,10 +185,15 @@ export class SessionRegistry {
     return summaries
   }
 
+  /** Sessions made from now on are told apart from this one, which may have ended: whatever the clock says. */
+  passIncarnation(incarnation: number): void {
+    this.lastIncarnation = Math.max(this.lastIncarnation, incarnation)
+  }
+
   /** Puts back a session from before a restart: nobody is connected to it. */
   restored(session: Session): void {
     const nowMs = this.context.nowMs()
-    this.lastIncarnation = Math.max(this.lastIncarnation, session.incarnation)
+    this.passIncarnation(session.incarnation)
     this.sessionsByClientId.set(session.clientId, session)
     if (session.disconnectedAtMs === 0) {
       session.disconnectedAtMs = nowMs

@@ -5,11 +5,12 @@
  * origins since the checkpoint; then shared groups and delayed messages go on, and timers begin.
  */
 import type { Message } from "@effectmq/messaging/Message"
+import { delayedPrefix } from "@effectmq/messaging/Delayed"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { parseFilter } from "@effectmq/messaging/core/TopicFilter"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
-import { Delivery, retainedSource } from "./core/Delivery.js"
+import { Delivery, notStored, retainedSource } from "./core/Delivery.js"
 import { Session, type SubscribeTarget } from "./core/Session.js"
 import type { SessionContext } from "./core/SessionPorts.js"
 import { readOrigin, type StoredDelivery, type StoredSubscription } from "./core/SessionRecords.js"
@@ -19,6 +20,8 @@ import type { LoadedSession, OpenedSessions } from "./SessionStore.js"
 interface Wanted {
   readonly source: number
   readonly offset: number
+  /** Of a retained message. */
+  readonly topic: string
   message: Message | undefined
 }
 
@@ -43,20 +46,28 @@ export const restoreSessions = (
     yield* fetchAll(space, wanted)
     for (const finish of finishers) finish()
 
-    const others = new Set<string>()
-    yield* space.log.originsSince(opened.store.checkpointPositions, ({ origin }) => {
+    /** What the broker has taken over by its origin, in the log or to be published later, counts as received. */
+    const fold = (origin: string) => {
       const found = readOrigin(origin)
-      if (found === undefined) {
-        others.add(origin)
-        return
-      }
+      if (found === undefined) return
+      registry.passIncarnation(found.incarnation)
       const session = registry.get(found.clientId)
       if (session === undefined || session.incarnation !== found.incarnation) return
       session.inbound.fold(found.packetId, found.use)
       session.progressMoved()
+    }
+    const fired = new Set<string>()
+    yield* space.log.originsSince(opened.store.checkpointPositions, ({ origin }) => {
+      if (origin.startsWith(delayedPrefix)) {
+        fired.add(origin)
+        fold(origin.slice(delayedPrefix.length))
+      } else {
+        fold(origin)
+      }
     })
+    for (const id of space.delayed.ids()) fold(id.slice(delayedPrefix.length))
     for (const session of registry.values()) if (session.inboundCount > 0) session.inbound.settle()
-    space.restored(others)
+    space.restored(fired)
     registry.begin()
   })
 
@@ -79,14 +90,15 @@ const makeSession = (context: SessionContext, clientId: string, loaded: LoadedSe
 }
 
 const placeOf = (stored: StoredDelivery, wanted: Array<Wanted>): Wanted | undefined => {
-  if (stored.source < 0) return undefined
-  const place: Wanted = { source: stored.source, offset: stored.offset, message: undefined }
+  if (stored.source === notStored) return undefined
+  const { source, offset, topic } = stored
+  const place: Wanted = { source, offset, topic, message: undefined }
   wanted.push(place)
   return place
 }
 
 /** Reads the messages at all places, each stretch of the log once. */
-const fetchAll = (space: TenantSpace, wanted: ReadonlyArray<Wanted>): Effect.Effect<void> => {
+const fetchAll = (space: TenantSpace, wanted: ReadonlyArray<Wanted>): Effect.Effect<void, StorageError> => {
   const bySource = new Map<number, Array<Wanted>>()
   for (const place of wanted) {
     if (place.source >= space.log.sourceCount) continue
@@ -97,15 +109,27 @@ const fetchAll = (space: TenantSpace, wanted: ReadonlyArray<Wanted>): Effect.Eff
   return Effect.forEach(
     bySource,
     ([source, places]) =>
-      fetchFrom(
-        space,
-        source,
-        places.sort((a, b) => a.offset - b.offset),
-        0
-      ),
+      source === retainedSource
+        ? fetchRetained(space, places)
+        : fetchFrom(
+            space,
+            source,
+            places.sort((a, b) => a.offset - b.offset),
+            0
+          ),
     { discard: true }
   )
 }
+
+const fetchRetained = (space: TenantSpace, places: ReadonlyArray<Wanted>): Effect.Effect<void, StorageError> =>
+  Effect.forEach(
+    places,
+    (place) =>
+      Effect.map(space.retained.fetch(place.topic, place.offset), (message) => {
+        place.message = message
+      }),
+    { discard: true }
+  )
 
 const fetchFrom = (space: TenantSpace, source: number, places: ReadonlyArray<Wanted>, first: number): Effect.Effect<void> => {
   const place = places[first]
@@ -143,10 +167,7 @@ const restoreInflight = (
   const deliveries: Array<Delivery> = []
   for (const { stored, place } of places) {
     const { source, offset, qos, groupFilter } = stored
-    let message = place?.message
-    if (source === retainedSource) {
-      message = space.retained.fetch(stored.topic, offset) ?? space.retained.get(stored.topic)?.message
-    }
+    const message = place?.message
     const parsed = groupFilter === undefined ? undefined : parseFilter(groupFilter, noLimits)
     const group =
       parsed === undefined || typeof parsed === "string" || parsed.kind !== "shared"
@@ -154,11 +175,12 @@ const restoreInflight = (
         : space.group(parsed.filter, parsed.group)
     // QoS 1 of a shared group goes to whoever of it is there; QoS 2 stays with whom it was begun [MQTT-4.8.2-4].
     if (groupFilter !== undefined && qos === 1) continue
-    if (message === undefined && !stored.released) continue
+    if (message === undefined && qos === 1) continue
     group?.claim(source, offset)
     const delivery = new Delivery(message, qos, stored.retain, stored.subscriptionIds, group, source, offset)
     delivery.packetId = stored.packetId
-    delivery.state = stored.released ? "released" : "unsent"
+    // Of a message that is gone the client must let go too: it may take the next one under the identifier for the same.
+    delivery.state = stored.released || message === undefined ? "released" : "unsent"
     delivery.dup = true
     deliveries.push(delivery)
   }

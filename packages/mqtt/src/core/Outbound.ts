@@ -207,6 +207,8 @@ export class Outbound implements SlicedWork {
     const { message } = entry
     const qos = lower(message.qos, replay.qos)
     if (qos > 0) {
+      // Its offset is what names it after a restart.
+      if (entry.offset < 0) this.context.space.retained.flush()
       this.send(new Delivery(message, qos, true, replay.subscriptionIds, undefined, retainedSource, entry.offset))
     } else {
       if (!(this.output as SessionOutput).publish(message, 0, 0, false, true, replay.subscriptionIds)) {
@@ -251,7 +253,13 @@ export class Outbound implements SlicedWork {
     if (message === undefined || !output.publish(message, qos, packetId, dup, retain, subscriptionIds)) {
       // Too large for the client: as if it had been sent and acknowledged [MQTT-3.1.2-25].
       if (message !== undefined) this.context.counters.droppedTooLarge++
-      this.complete(delivery)
+      if (dup && qos === 2) {
+        // An earlier connection took it: the client has to let go of the identifier.
+        delivery.state = "released"
+        output.pubrel(packetId)
+      } else {
+        this.complete(delivery)
+      }
       return
     }
     // It is kept, its encoded forms are not: they would double what a million of them take.
