@@ -20,8 +20,8 @@ const callsOf = (among: ReadonlyArray<Source>, pattern: RegExp, instead: string)
   among.flatMap((source) => occurrences(source, pattern).map((at) => `${at}: ${instead}`))
 
 describe("calls", () => {
-  it("node:fs only in storage, and where network reads its certificates", () => {
-    const allowed = /^packages\/(storage\/|network\/src\/internal\/Certificates\.ts$)/
+  it("node:fs only in storage, where network reads its certificates, and before the command line is loaded", () => {
+    const allowed = /^(packages\/storage\/|packages\/network\/src\/internal\/Certificates\.ts$|services\/cli\/bin\/effectmq\.js$)/
     expect(importsOf(/^(node:)?fs(\/|$)/, allowed, "use the storage ports, or the platform's FileSystem in services")).toEqual([])
   })
 

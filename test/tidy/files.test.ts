@@ -6,7 +6,7 @@ import { isProduct, packageOf, paths, read, type Source, sources, workspaceOf, w
 
 const linesMax = 500
 const topFolders = new Set([".ci", "docs", "packages", "schemas", "services", "test"])
-const testFolders = new Set(["bench", "chaos", "clients", "conformance", "sim", "support", "tidy"])
+const testFolders = new Set(["bench", "chaos", "clients", "conformance", "scale", "sim", "support", "tidy"])
 
 const sourceByPath = new Map(sources.map((source) => [source.path, source]))
 const workspaceByPackage = new Map(workspaces.map((workspace) => [workspace.packageName, workspace]))

@@ -32,7 +32,10 @@ export const newShards = (sources = 2): Shards => ({
   groups: new ManualShard()
 })
 
-const noEngines = { all: [], engine: () => Effect.fail(new StorageError({ reason: "closed", message: "no engine in this test" })) }
+const noEngines = {
+  all: [],
+  engine: () => Effect.fail(new StorageError({ reason: "closed", message: "no engine in this test" }))
+}
 
 export interface WorldOptions {
   readonly feedQueueMax?: number
