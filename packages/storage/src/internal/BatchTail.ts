@@ -37,6 +37,8 @@ export const offsetInBatch = (batch: Uint8Array, timestampMs: number): number =>
   return batchEndOffset(batch)
 }
 
+const nothing = new Uint8Array(0)
+
 export class BatchTail {
   sizeBytes = 0
   #batches: Array<Uint8Array> = []
@@ -78,6 +80,8 @@ export class BatchTail {
   dropFirst(count: number): void {
     for (let index = 0; index < count; index++) {
       this.sizeBytes -= this.at(index).length
+      // The array holds on to its front for a while; a thousand large batches there would be a gibibyte.
+      this.#batches[this.#head + index] = nothing
     }
     this.#head += count
     if (this.#head === this.#batches.length) {
