@@ -7,7 +7,7 @@ const state = (more: Partial<NodeStateService>): NodeStateService => ({
   startedAtMs: 0,
   phase: "serving",
   startMs: 321,
-  authentication: "open",
+  authentication: () => "open",
   fault: () => undefined,
   listeners: [
     { name: "admin.http", host: "127.0.0.1", port: 9644 },
@@ -36,7 +36,7 @@ it("says what listens where, where the data is, who may connect and how to begin
 })
 
 it("shows user and password where they are wanted, and no example without plain MQTT", () => {
-  expect(textOf({ authentication: "users" })).toContain("-p 1883 -u USER -P PASSWORD")
-  expect(textOf({ authentication: "anonymous" })).toContain("auth.allowAnonymous")
+  expect(textOf({ authentication: () => "users" })).toContain("-p 1883 -u USER -P PASSWORD")
+  expect(textOf({ authentication: () => "anonymous" })).toContain("auth.allowAnonymous")
   expect(textOf({ listeners: [] })).not.toContain("mosquitto_pub")
 })

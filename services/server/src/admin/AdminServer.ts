@@ -82,13 +82,11 @@ const bound = (options: AdminServerOptions) =>
     Effect.async<ReturnType<typeof createServer>, AdminListenError>((resume) => {
       const server = createServer()
       server.maxConnections = connectionsMax
-      server.once("error", (error) =>
-        resume(
-          Effect.fail(
-            new AdminListenError({ message: `the admin API cannot listen on ${options.host}:${options.port}: ${error.message}` })
-          )
-        )
-      )
+      server.once("error", (error: Error & { readonly code?: string }) => {
+        const why = error.code === "EADDRINUSE" ? "the port is taken by another program; see admin.http.port" : error.message
+        const message = `the admin API cannot listen on ${options.host}:${options.port}: ${why}`
+        resume(Effect.fail(new AdminListenError({ message })))
+      })
       server.listen(options.port, options.host, () => resume(Effect.succeed(server)))
     }),
     (server) =>
