@@ -3,7 +3,7 @@
  *
  * Run all with `vitest run --config vitest.workspace.ts`, one with `--project <name>`. Imports between packages resolve to
  * their TypeScript sources (the condition `source`), so unit tests need no build; the suites that start the real process
- * (clients, chaos) do.
+ * (clients, chaos, scale) do.
  */
 import { existsSync, readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -51,7 +51,8 @@ export default defineConfig({
       ...ring("conformance", { testMs: 60_000 }),
       ...ring("sim", { testMs: 120_000 }),
       ...ring("clients", { testMs: 60_000, alone: true }),
-      ...ring("chaos", { testMs: 300_000, alone: true })
+      ...ring("chaos", { testMs: 300_000, alone: true }),
+      ...ring("scale", { testMs: 300_000, alone: true })
     ]
   }
 })
