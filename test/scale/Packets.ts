@@ -141,7 +141,7 @@ export const readPublish = (bytes: Buffer, start: number, body: number, end: num
   if (qos > 0) at += 2
   if (version === 5) at = bodyStart(bytes, at - 1) + remainingLengthAt(bytes, at - 1)
   return {
-    topic: bytes.latin1Slice(body + 2, topicEnd),
+    topic: bytes.toString("latin1", body + 2, topicEnd),
     payload: bytes.subarray(at, end),
     qos,
     retain: (first & 1) === 1,

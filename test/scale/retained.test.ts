@@ -28,7 +28,7 @@ const counting = (client: LeanClient) => {
   client.onPublish = ({ topic, payload, retain }) => {
     if (topic.startsWith("witness")) return
     const index = Number(topic.slice(topic.lastIndexOf("/") + 1))
-    if (retain && seen[index] === 0 && topic === topicOf(index) && payload.latin1Slice() === payloadOf(index)) result.found++
+    if (retain && seen[index] === 0 && topic === topicOf(index) && payload.toString("latin1") === payloadOf(index)) result.found++
     else result.wrong++
     seen[index] = 1
   }
