@@ -14,6 +14,7 @@ import type { FlappingDetectorService } from "@effectmq/security/FlappingDetecto
 import type { TenancyService } from "@effectmq/security/Tenancy"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import { ReasonCode } from "./codec/ReasonCode.js"
 import type { Login, LoginAnswer, Refusal, TenantSessions } from "./core/ConnectionContext.js"
@@ -44,10 +45,7 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
   const runFork = Runtime.runFork(runtime)
 
   /** Runs to an answer; a defect is logged and answered as unavailable. */
-  const answer = (
-    effect: Effect.Effect<LoginAnswer, AuthenticationFailed | StorageError>,
-    done: (answer: LoginAnswer) => void
-  ) => {
+  const answer = (effect: Effect.Effect<LoginAnswer, AuthenticationFailed | StorageError>, done: (answer: LoginAnswer) => void) =>
     runFork(
       effect.pipe(
         Effect.catchTag("AuthenticationFailed", (error) => Effect.succeed(refused(codeByReason[error.reason], error.message))),
@@ -55,7 +53,6 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
         Effect.map(done)
       )
     )
-  }
 
   /** The credentials in the client's tenant, or why it need not even be asked for its password. */
   const judged = (given: Credentials): Credentials | Refusal => {
@@ -94,12 +91,13 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
       const credentials = judged(given)
       if ("reasonCode" in credentials) {
         done({ kind: "refused", refusal: credentials })
-        return
+        return undefined
       }
-      answer(
+      const fiber = answer(
         Effect.flatMap(parts.authenticator.authenticate(credentials), (principal) => admitted(principal, credentials, undefined)),
         done
       )
+      return () => fiber.unsafeInterruptAsFork(FiberId.none)
     },
     exchange: (method, given, done) => {
       const credentials = judged(given)

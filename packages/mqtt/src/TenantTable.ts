@@ -7,7 +7,9 @@ import { Slices } from "@effectmq/messaging/core/Slices"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { fixed, type TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import type { TenantSessions } from "./core/ConnectionContext.js"
 import type { MqttOptions } from "./core/MqttOptions.js"
 import type { Session } from "./core/Session.js"
@@ -32,6 +34,7 @@ const saveTimeout = "5 seconds"
 
 export class TenantTable {
   private readonly tenantsByName = new Map<string, OpenTenant>()
+  private readonly openingByName = new Map<string, Deferred.Deferred<OpenTenant, StorageError>>()
   private readonly startedAtMs: number
 
   private constructor(
@@ -39,8 +42,7 @@ export class TenantTable {
     private readonly sessions: SessionStoreService,
     private readonly options: MqttOptions,
     private readonly nowMs: () => number,
-    private readonly quotas: TenantQuotasService,
-    private readonly opening: Effect.Semaphore
+    private readonly quotas: TenantQuotasService
   ) {
     this.startedAtMs = nowMs()
   }
@@ -52,7 +54,7 @@ export class TenantTable {
     nowMs: () => number,
     quotas: TenantQuotasService = fixed(options.tenantRate)
   ): Effect.Effect<TenantTable> {
-    return Effect.map(Effect.makeSemaphore(1), (opening) => new TenantTable(messaging, sessions, options, nowMs, quotas, opening))
+    return Effect.sync(() => new TenantTable(messaging, sessions, options, nowMs, quotas))
   }
 
   get(tenant: string): OpenTenant | undefined {
@@ -68,11 +70,17 @@ export class TenantTable {
     return Effect.suspend(() => {
       const opened = this.tenantsByName.get(tenant)
       if (opened !== undefined) return Effect.succeed(opened)
-      return this.opening.withPermits(1)(
-        Effect.suspend(() => {
-          const meanwhile = this.tenantsByName.get(tenant)
-          return meanwhile === undefined ? this.make(tenant) : Effect.succeed(meanwhile)
-        })
+      const opening = this.openingByName.get(tenant)
+      if (opening !== undefined) return Deferred.await(opening)
+      const made = Deferred.unsafeMake<OpenTenant, StorageError>(FiberId.none)
+      this.openingByName.set(tenant, made)
+      // Others wait for it: it goes on when the client that was first has gone.
+      return this.make(tenant).pipe(
+        Effect.onExit((exit) => {
+          this.openingByName.delete(tenant)
+          return Deferred.done(made, exit)
+        }),
+        Effect.uninterruptible
       )
     })
   }

@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import { createHmac, pbkdf2, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto"
 import { promisify } from "node:util"
 import { formatScrypt, memoryBytesMax, memoryBytesOf, parseScrypt, type ScryptHash } from "./core/PhcString.js"
+import { type Place, WaitingLine } from "./core/WaitingLine.js"
 import { saslPrep } from "./core/SaslPrep.js"
 import { keysOf } from "./core/Scram.js"
 
@@ -116,20 +117,24 @@ export const make = (options: PasswordHashOptions = {}): PasswordHashService => 
   const iterations = options.scramIterations ?? 4096
   if (memoryBytesOf({ costLog2, blockSize }) > memoryBytesMax) throw new Error(`costLog2 ${costLog2} takes too much memory`)
   const remembered = new Remembered(options.rememberedMax ?? 20_000)
-  const permits = Effect.unsafeMakeSemaphore(concurrencyMax)
+  // Not a semaphore of Effect's: with each permit that is given back that wakes all who wait for one.
+  const line = new WaitingLine(concurrencyMax, waitingMax)
   const nobody = { costLog2, blockSize, parallelism, salt: randomBytes(saltBytes) }
-  let pending = 0
 
   const bounded = <A>(work: Effect.Effect<A>): Effect.Effect<A, PasswordHashBusy> =>
-    Effect.acquireUseRelease(
-      Effect.suspend(() => {
-        if (pending >= concurrencyMax + waitingMax) return new PasswordHashBusy({ waitingMax })
-        pending += 1
-        return Effect.void
-      }),
-      () => permits.withPermits(1)(work),
-      () => Effect.sync(() => (pending -= 1))
-    )
+    Effect.suspend(() => {
+      if (line.isFull) return new PasswordHashBusy({ waitingMax })
+      let begin = () => {}
+      const place: Place = { state: "new", begin: () => begin() }
+      const turn = Effect.async<void>((resume) => {
+        begin = () => resume(Effect.void)
+        line.enter(place)
+      })
+      return Effect.ensuring(
+        Effect.zipRight(turn, work),
+        Effect.sync(() => line.leave(place))
+      )
+    })
 
   const verifyNobody = (password: Uint8Array) => Effect.as(bounded(compute(password, nobody, hashBytes)), false as const)
 

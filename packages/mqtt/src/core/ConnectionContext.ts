@@ -66,7 +66,8 @@ export interface LoginExchange {
 
 /** Says who may come in; answers once, within the call or later. */
 export interface Login {
-  login(credentials: Credentials, done: (answer: LoginAnswer) => void): void
+  /** Returns how to say that nobody waits for the answer any more, where it takes time. */
+  login(credentials: Credentials, done: (answer: LoginAnswer) => void): (() => void) | void
   exchange(method: string, credentials: Credentials, done: (exchange: LoginExchange | Refusal) => void): void
 }
 

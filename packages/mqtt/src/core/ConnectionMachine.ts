@@ -88,8 +88,8 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   lastTarget = ""
   lastDueMs: ((nowMs: number) => number | undefined) | undefined = undefined
   private rate: RateLimiter | undefined = undefined
-  /** Set while the client is over its rate and not read from. */
-  private stopWaiting: (() => void) | undefined = undefined
+  /** Set while the client is not read from because it is over its rate, or its CONNECT is being judged. */
+  stopWaiting: (() => void) | undefined = undefined
   private chunkMessages = 0
   private pausedForAcks = false
   /** Why the connection ends, where the broker or a DISCONNECT said so. */

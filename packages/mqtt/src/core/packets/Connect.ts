@@ -34,7 +34,13 @@ export const handleConnect = (machine: ConnectionMachine, packet: ConnectPacket)
   const credentials: Credentials = credentialsOf(machine, packet)
   const { authenticationMethod: method } = packet
   if (method === undefined) {
-    context.login.login(credentials, (answer) => answered(machine, answer))
+    let isAnswered = false
+    const stop = context.login.login(credentials, (answer) => {
+      isAnswered = true
+      machine.stopWaiting = undefined
+      answered(machine, answer)
+    })
+    if (!isAnswered) machine.stopWaiting = stop ?? undefined
     return
   }
   machine.authenticationMethod = method
