@@ -16,11 +16,12 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   storage: ["bytes", "schemas", "metrics"],
   network: ["bytes", "schemas", "metrics"],
   eventsource: ["bytes", "schemas", "storage", "metrics"],
-  metadata: ["bytes", "schemas", "eventsource", "storage", "network", "metrics"],
+  raft: ["bytes", "schemas", "storage", "network", "metrics"],
+  metadata: ["bytes", "schemas", "eventsource", "raft", "storage", "network", "metrics"],
   security: ["schemas", "metadata", "metrics"],
   messaging: ["bytes", "schemas", "eventsource", "metadata", "storage", "network", "security", "metrics"],
   mqtt: waist,
-  testing: [],
+  testing: ["bytes", "schemas", "storage", "network", "raft"],
   server: [...waist, "eventsource", "metadata", "mqtt"],
   cli: ["schemas", "server"]
 }
