@@ -42,8 +42,9 @@ const installPackages = () => {
   const stamp = existsSync(stampPath) ? readFileSync(stampPath, "utf8") : ""
   if (stamp === dependenciesHash()) return
   say("installing npm packages")
-  // Not `npm ci`: it fails where optional packages of other platforms cannot be had.
-  const result = run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"])
+  // Not `npm ci`: it fails where optional packages of other platforms cannot be had. Nothing is saved: versions of npm differ in
+  // what they write to a lock file, and who starts a broker wants a clean tree.
+  const result = run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"])
   if (result.status !== 0) {
     say("npm install failed")
     process.exit(1)
