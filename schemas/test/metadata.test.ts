@@ -9,7 +9,7 @@ import { metadataCommandCodec, metadataEventCodec } from "../src/metadata/Metada
 import { MetadataCommand } from "../src/metadata/MetadataCommand.js"
 import { MetadataEvent } from "../src/metadata/MetadataEvent.js"
 import { type Json, stableJson } from "../src/metadata/StableJson.js"
-import { commands, errors, events } from "./metadataSamples.js"
+import { commands, errors, events, laterCommands, laterErrors, laterEvents } from "./metadataSamples.js"
 
 const golden = (name: string): ReadonlyArray<string> =>
   readFileSync(new URL(`../golden/${name}.jsonl`, import.meta.url), "utf8")
@@ -19,31 +19,36 @@ const golden = (name: string): ReadonlyArray<string> =>
 /** Tags of a union of tagged structs or classes. */
 const tagsOf = (samples: ReadonlyArray<{ readonly _tag: string }>) => new Set(samples.map(({ _tag }) => _tag))
 
+const allEvents = [...events, ...laterEvents]
+const allCommands = [...commands, ...laterCommands]
+const allErrors = [...errors, ...laterErrors]
+
+/** The first frozen lines and those frozen later, each in a file of its own. */
+const goldenOf = (what: string): ReadonlyArray<string> => [...golden(`metadata-${what}-1`), ...golden(`metadata-${what}-2`)]
+
 describe("golden bytes", () => {
   it("of events, all kinds of them", () => {
-    expect(events.map(metadataEventCodec.encode)).toEqual(golden("metadata-events-1"))
-    expect(tagsOf(events).size).toBe(MetadataEvent.members.length)
+    expect(allEvents.map(metadataEventCodec.encode)).toEqual(goldenOf("events"))
+    expect(tagsOf(allEvents).size).toBe(MetadataEvent.members.length)
   })
 
   it("of commands, all kinds of them", () => {
-    expect(commands.map(metadataCommandCodec.encode)).toEqual(golden("metadata-commands-1"))
-    expect(tagsOf(commands).size).toBe(MetadataCommand.members.length)
+    expect(allCommands.map(metadataCommandCodec.encode)).toEqual(goldenOf("commands"))
+    expect(tagsOf(allCommands).size).toBe(MetadataCommand.members.length)
   })
 
   it("of errors, all kinds of them", () => {
     const encode = Schema.encodeSync(MetadataError)
-    expect(errors.map((error) => stableJson(encode(error) as Json))).toEqual(golden("metadata-errors-1"))
-    expect(tagsOf(errors).size).toBe(MetadataError.members.length)
+    expect(allErrors.map((error) => stableJson(encode(error) as Json))).toEqual(goldenOf("errors"))
+    expect(tagsOf(allErrors).size).toBe(MetadataError.members.length)
   })
 
   it("are read back as what they were", () => {
-    expect(golden("metadata-events-1").map((line) => Either.getOrThrow(metadataEventCodec.decode(line)))).toStrictEqual(events)
-    expect(golden("metadata-commands-1").map((line) => Either.getOrThrow(metadataCommandCodec.decode(line)))).toStrictEqual(
-      commands
-    )
+    expect(goldenOf("events").map((line) => Either.getOrThrow(metadataEventCodec.decode(line)))).toStrictEqual(allEvents)
+    expect(goldenOf("commands").map((line) => Either.getOrThrow(metadataCommandCodec.decode(line)))).toStrictEqual(allCommands)
     const decode = Schema.decodeUnknownSync(MetadataError)
-    const decoded = golden("metadata-errors-1").map((line) => decode(JSON.parse(line)))
-    expect(decoded.map((error) => [error._tag, error.message])).toEqual(errors.map((error) => [error._tag, error.message]))
+    const decoded = goldenOf("errors").map((line) => decode(JSON.parse(line)))
+    expect(decoded.map((error) => [error._tag, error.message])).toEqual(allErrors.map((error) => [error._tag, error.message]))
   })
 })
 
@@ -57,6 +62,8 @@ describe("what is no event of a known version", () => {
       '{"_tag":"TenantDeleted","_version":2,"tenant":"a"}',
       "version 2 of TenantDeleted is not known here, upgrade"
     ],
+    ["a later version of what has two", '{"_tag":"NodeRegistered","_version":3,"nodeId":1}', "version 3 of NodeRegistered"],
+    ["a version that is none", '{"_tag":"TenantDeleted","_version":0.5,"tenant":"a"}', "version 0.5 of TenantDeleted"],
     ["an unknown kind", '{"_tag":"TenantRenamed","_version":1,"tenant":"a"}', "TenantRenamed"],
     ["a field that is missing", '{"_tag":"TenantDeleted","_version":1}', "tenant"],
     ["a field of another kind", '{"_tag":"TenantDeleted","_version":1,"tenant":1}', "tenant"]

@@ -71,6 +71,15 @@ export const events: ReadonlyArray<MetadataEvent> = [
   { _tag: "CommandApplied", commandId: "c-3", command: "CreateTopic", reply: { version: 15, topicId: 14 } }
 ]
 
+/** Kinds and forms that came after the first ones were frozen. */
+export const laterEvents: ReadonlyArray<MetadataEvent> = [
+  { _tag: "NodeRegistered", ...node, storeId: "9f3c", rpcAddress: "10.0.0.1:7400", registeredAtMs: atMs },
+  { _tag: "NodeRegistered", ...node, rpcAddress: "[::1]:7400", registeredAtMs: atMs },
+  { _tag: "NodeFenced", nodeId: 2, fencedAtMs: atMs },
+  { _tag: "NodeUnfenced", nodeId: 2 },
+  { _tag: "NodeUnregistered", nodeId: 2 }
+]
+
 const stamp = { commandId: "3f0c5a52-5a0e-4a39-9a5b-2f6b0d4b8d11", atMs }
 
 export const commands: ReadonlyArray<MetadataCommand> = [
@@ -94,6 +103,13 @@ export const commands: ReadonlyArray<MetadataCommand> = [
   { _tag: "UnsetConfig", ...stamp, key: "mqtt.retained.max" }
 ]
 
+export const laterCommands: ReadonlyArray<MetadataCommand> = [
+  { _tag: "RegisterNode", ...stamp, ...node, storeId: "9f3c", rpcAddress: "10.0.0.1:7400" },
+  { _tag: "FenceNode", ...stamp, nodeId: 2 },
+  { _tag: "UnfenceNode", ...stamp, nodeId: 2 },
+  { _tag: "UnregisterNode", ...stamp, nodeId: 2 }
+]
+
 export const errors: ReadonlyArray<MetadataError> = [
   new Errors.InvalidField({ field: "name", value: "a b", reason: "no spaces" }),
   new Errors.ClusterExists({ clusterId: "x" }),
@@ -110,4 +126,14 @@ export const errors: ReadonlyArray<MetadataError> = [
   new Errors.LimitReached({ what: "topics", max: 100_000 }),
   new Errors.CommandIdReused({ commandId: "c-1", command: "PutUser" }),
   new Errors.MetadataUnavailable({ reason: "full", message: "no space" })
+]
+
+export const laterErrors: ReadonlyArray<MetadataError> = [
+  new Errors.UnknownNode({ nodeId: 2 }),
+  new Errors.NodeIdTaken({ nodeId: 2, storeId: "9f3c" }),
+  new Errors.InvalidMembership({ nodeId: 2, reason: "it is the last voter" }),
+  new Errors.MetadataUnavailable({ reason: "no-leader", message: "nobody leads" }),
+  new Errors.MetadataUnavailable({ reason: "busy", message: "another change is under way" }),
+  new Errors.MetadataUnavailable({ reason: "unknown", message: "the leader was lost" }),
+  new Errors.MetadataUnavailable({ reason: "timeout", message: "no answer in time" })
 ]

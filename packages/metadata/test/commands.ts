@@ -19,6 +19,8 @@ const anyName = fc.constantFrom("a", "b", "c")
 const anyId = fc.constantFrom("r1", "r2", "r3", "r4")
 const optional = <A>(arbitrary: fc.Arbitrary<A>) => fc.option(arbitrary, { nil: undefined })
 const anyFilter = fc.constantFrom("#", "a/+/b", "clients/%c/#", "%u", "bad#", "")
+/** Node 1 is left to whoever starts it. */
+const anyNodeId = fc.constantFrom(0, 2, 3, 4)
 const anyLimit = fc.integer({ min: -1, max: 1000 })
 const cleanup = fc.constantFrom("delete", "compact")
 const durability = fc.constantFrom("fsync", "interval", "os")
@@ -28,14 +30,19 @@ const banValue = fc.constantFrom("x", "10.0.0.1", "10.0.0.0/8")
 const fieldsByTag: { readonly [Tag in MetadataCommandTag]: fc.Arbitrary<object> } = {
   CreateCluster: fc.record({ clusterId: fc.constantFrom("one", "two", "not an id") }),
   RegisterNode: fc.record({
-    nodeId: fc.integer({ min: 0, max: 3 }),
+    nodeId: anyNodeId,
     name: anyName,
     version: fc.constantFrom("1", "2"),
     addresses: fc.array(fc.record({ listener: fc.constant("mqtt.tcp"), host: fc.constant("h"), port: fc.nat(70_000) }), {
       maxLength: 2
     }),
-    roles: fc.uniqueArray(fc.constantFrom("meta", "journal", "broker"))
+    roles: fc.uniqueArray(fc.constantFrom("meta", "journal", "broker")),
+    storeId: optional(fc.constantFrom("s1", "s2")),
+    rpcAddress: optional(fc.constantFrom("h:1", "no address"))
   }),
+  FenceNode: fc.record({ nodeId: anyNodeId }),
+  UnfenceNode: fc.record({ nodeId: anyNodeId }),
+  UnregisterNode: fc.record({ nodeId: anyNodeId }),
   CreateTenant: fc.record({
     tenant: anyTenant,
     quota: fc.record({ connectionsMax: optional(anyLimit), subscriptionsMax: optional(anyLimit) })

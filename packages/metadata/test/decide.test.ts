@@ -7,7 +7,7 @@ import { decide } from "../src/core/decide.js"
 import { aclRulesOf, emptyImage, type Image, topicOf, userOf } from "../src/core/Image.js"
 import { isAddressOrBlock } from "../src/core/address.js"
 import { limits } from "../src/core/limits.js"
-import { generationMax } from "../src/core/RecentCommands.js"
+import { generationMax, reachesBackTo } from "../src/core/RecentCommands.js"
 import { command, tenant } from "./commands.js"
 
 /** Carries commands out; a refused one is a failure of the test. */
@@ -44,6 +44,42 @@ describe("cluster, nodes, configuration", () => {
     expect(refusal(begun, { ...register(), nodeId: 0 })).toMatchObject({ _tag: "InvalidField", field: "nodeId" })
     const address = { listener: "mqtt.tcp", host: "h", port: 65536 }
     expect(refusal(begun, { ...register(), addresses: [address] })).toMatchObject({ field: "addresses.port" })
+  })
+
+  const registration = { nodeId: 1, name: "n", version: "1", addresses: [], roles: ["broker"] as const }
+  const register = (fields: object = {}) => command("RegisterNode", { ...registration, ...fields })
+  const nodeOf = (image: Image) => image.nodesById.get("1")
+
+  it("fences a node, and it comes back by word of the leader or by registering", () => {
+    const known = after(begun, register({ storeId: "s" }))
+    const fenced = after(known, command("FenceNode", { nodeId: 1, atMs: 7 }))
+    expect(nodeOf(fenced)).toMatchObject({ storeId: "s", fencedAtMs: 7 })
+    expect(nodeOf(after(fenced, command("FenceNode", { nodeId: 1, atMs: 9 })))?.fencedAtMs).toBe(7)
+    expect(nodeOf(after(fenced, command("UnfenceNode", { nodeId: 1 })))).toStrictEqual(nodeOf(known))
+    expect(nodeOf(after(fenced, register({ storeId: "s" })))).toStrictEqual(nodeOf(known))
+    expect(nodeOf(after(fenced, register({ storeId: "s", version: "2" })))).toMatchObject({ fencedAtMs: undefined, version: "2" })
+    for (const tag of ["FenceNode", "UnfenceNode", "UnregisterNode"] as const) {
+      expect(refusal(begun, command(tag, { nodeId: 1 }))).toMatchObject({ _tag: "UnknownNode", nodeId: 1 })
+    }
+  })
+
+  it("refuses a node that comes with another store, until it is removed", () => {
+    // A node of an older release, or before it was in a cluster, has none.
+    const known = after(begun, register(), register({ storeId: "s1" }))
+    for (const other of [{ storeId: "s2" }, {}]) {
+      expect(refusal(known, register(other))).toMatchObject({ _tag: "NodeIdTaken", nodeId: 1, storeId: "s1" })
+    }
+    const removed = after(known, command("UnregisterNode", { nodeId: 1 }))
+    expect(nodeOf(removed)).toBeUndefined()
+    expect(nodeOf(after(removed, register({ storeId: "s2" })))).toMatchObject({ storeId: "s2" })
+  })
+
+  it("takes only addresses that can be called", () => {
+    expect(nodeOf(after(begun, register({ rpcAddress: "[::1]:7400" })))).toMatchObject({ rpcAddress: "[::1]:7400" })
+    for (const rpcAddress of ["", "host", "a b:1", "host:123456"]) {
+      expect(refusal(begun, register({ rpcAddress }))).toMatchObject({ field: "rpcAddress" })
+    }
+    expect(refusal(begun, register({ storeId: "" }))).toMatchObject({ field: "storeId" })
   })
 
   it("sets and unsets keys", () => {
@@ -333,5 +369,23 @@ describe("retried commands", () => {
     expect(older.size + newer.size).toBeLessThanOrEqual(2 * generationMax)
     for (const recent of sets.slice(-generationMax)) expect(Either.getOrThrow(decide(full, recent)).events).toEqual([])
     expect(Either.getOrThrow(decide(full, sets[0] as MetadataCommand)).events).not.toEqual([])
+  })
+
+  it("are known to be remembered from a version on", () => {
+    const sets = Array.from({ length: 2 * generationMax + 1 }, (_, at) =>
+      command("SetConfig", { key: "k", value: at, commandId: `v${at}` })
+    )
+    const few = after(begun, ...sets.slice(0, 2 * generationMax - 1))
+    // The tenant's own command is the first of the older generation.
+    expect([few.recentCommands.older.size, few.recentCommands.newer.size]).toEqual([generationMax, generationMax])
+    expect(few.recentCommands.olderFrom).toBe(begun.version)
+    expect(reachesBackTo(few.recentCommands, begun.version)).toBe(true)
+    const many = after(few, ...sets.slice(2 * generationMax - 1))
+    const from = many.recentCommands.olderFrom
+    expect(from).toBe(begun.version + 2 * generationMax)
+    expect(reachesBackTo(many.recentCommands, begun.version)).toBe(false)
+    expect(reachesBackTo(many.recentCommands, from - 2)).toBe(false)
+    expect(reachesBackTo(many.recentCommands, from - 1)).toBe(true)
+    expect(reachesBackTo(emptyImage.recentCommands, 0)).toBe(true)
   })
 })

@@ -43,7 +43,8 @@ const plain = (image: Image) => ({
   bans: image.bansByKey.sorted(),
   config: image.configByKey.sorted(),
   older: image.recentCommands.older.sorted(),
-  newer: image.recentCommands.newer.sorted()
+  newer: image.recentCommands.newer.sorted(),
+  from: [image.recentCommands.olderFrom, image.recentCommands.newerFrom]
 })
 
 /** Every tenant exists, so that most random commands are carried out. */

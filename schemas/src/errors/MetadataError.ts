@@ -118,12 +118,43 @@ export class CommandIdReused extends Schema.TaggedError<CommandIdReused>()("Comm
   }
 }
 
+export class UnknownNode extends Schema.TaggedError<UnknownNode>()("UnknownNode", { nodeId: Schema.Int }) {
+  override get message() {
+    return `there is no node ${this.nodeId}`
+  }
+}
+
+/** The number belongs to a node with another store: that one is alive somewhere else, or this one has lost its disk. */
+export class NodeIdTaken extends Schema.TaggedError<NodeIdTaken>()("NodeIdTaken", {
+  nodeId: Schema.Int,
+  /** The store it is known with. */
+  storeId: Schema.String
+}) {
+  override get message() {
+    return `node ${this.nodeId} is known with another store, ${this.storeId}: remove it and add it anew, or give this node another number`
+  }
+}
+
+/** A change of who takes part that cannot be. */
+export class InvalidMembership extends Schema.TaggedError<InvalidMembership>()("InvalidMembership", {
+  nodeId: Schema.Int,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `node ${this.nodeId}: ${this.reason}`
+  }
+}
+
 /**
- * The environment failed. `full`: no space, the command had no effect. `overloaded`: too many commands wait, no effect.
- * `fenced`, `io`: whether the command had effect is known after a restart; a retry with its id is safe.
+ * The environment failed. A retry with the same command id is always safe.
+ *
+ * The command had no effect: `full` (no space), `overloaded` (too many commands wait), `closed` (the node stops), `no-leader` (no
+ * majority of the nodes can be reached), `busy` (another change of who takes part is under way).
+ * Whether it had effect is not known: `unknown` (the leader was lost while it was under way), `timeout` (no answer in time),
+ * `fenced`, `io` (this node takes part no more; known after a restart).
  */
 export class MetadataUnavailable extends Schema.TaggedError<MetadataUnavailable>()("MetadataUnavailable", {
-  reason: Schema.Literal("io", "full", "fenced", "overloaded", "closed"),
+  reason: Schema.Literal("io", "full", "fenced", "overloaded", "closed", "no-leader", "busy", "unknown", "timeout"),
   message: Schema.String
 }) {}
 
@@ -141,7 +172,10 @@ export const MetadataRefusal = Schema.Union(
   UnknownBan,
   UnknownConfig,
   LimitReached,
-  CommandIdReused
+  CommandIdReused,
+  UnknownNode,
+  NodeIdTaken,
+  InvalidMembership
 )
 export type MetadataRefusal = typeof MetadataRefusal.Type
 

@@ -6,12 +6,25 @@
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { MetadataCommand, metadataCommandVersion } from "./MetadataCommand.js"
+import { MetadataCommand } from "./MetadataCommand.js"
 import { MetadataEvent } from "./MetadataEvent.js"
+import { nodeVersion } from "./Node.js"
 import { type Json, stableJson } from "./StableJson.js"
 
-/** Of the encoded form of every event so far. */
-export const metadataEventVersion = 1
+/**
+ * Of the form in which a value is written: 1 for every kind, save those that have gained fields since. The lowest one that can say
+ * it, so that what an older node understands is still written as it knows it.
+ */
+const versionOf = (value: MetadataEvent | MetadataCommand): number =>
+  value._tag === "NodeRegistered" || value._tag === "RegisterNode" ? nodeVersion(value) : 1
+
+const newestVersionByTag: ReadonlyMap<unknown, number> = new Map([
+  ["NodeRegistered", 2],
+  ["RegisterNode", 2]
+])
+
+const isKnown = (tag: unknown, version: unknown): boolean =>
+  Number.isInteger(version) && (version as number) >= 1 && (version as number) <= (newestVersionByTag.get(tag) ?? 1)
 
 /** Text that is no event or command of a known version. */
 export class MetadataDecodeError extends Schema.TaggedError<MetadataDecodeError>()("MetadataDecodeError", {
@@ -23,12 +36,12 @@ export interface MetadataCodec<A> {
   readonly decode: (text: string) => Either.Either<A, MetadataDecodeError>
 }
 
-const codec = <A, I>(what: string, schema: Schema.Schema<A, I>, version: number): MetadataCodec<A> => {
+const codec = <A extends MetadataEvent | MetadataCommand, I>(what: string, schema: Schema.Schema<A, I>): MetadataCodec<A> => {
   const encode = Schema.encodeSync(schema)
   const decode = Schema.decodeUnknownEither(schema)
   const refuse = (message: string) => Either.left(new MetadataDecodeError({ message: `${what}: ${message}` }))
   return {
-    encode: (value) => stableJson({ ...(encode(value) as object), _version: version } as Json),
+    encode: (value) => stableJson({ ...(encode(value) as object), _version: versionOf(value) } as Json),
     decode: (text) => {
       let parsed: unknown
       try {
@@ -38,7 +51,7 @@ const codec = <A, I>(what: string, schema: Schema.Schema<A, I>, version: number)
       }
       if (typeof parsed !== "object" || parsed === null) return refuse("not an object")
       const { _version, ...fields } = parsed as Record<string, unknown>
-      if (_version !== version)
+      if (!isKnown(fields._tag, _version))
         return refuse(`version ${String(_version)} of ${String(fields._tag)} is not known here, upgrade this node`)
       return Either.mapLeft(
         decode(fields),
@@ -48,9 +61,5 @@ const codec = <A, I>(what: string, schema: Schema.Schema<A, I>, version: number)
   }
 }
 
-export const metadataEventCodec: MetadataCodec<MetadataEvent> = codec("metadata event", MetadataEvent, metadataEventVersion)
-export const metadataCommandCodec: MetadataCodec<MetadataCommand> = codec(
-  "metadata command",
-  MetadataCommand,
-  metadataCommandVersion
-)
+export const metadataEventCodec: MetadataCodec<MetadataEvent> = codec("metadata event", MetadataEvent)
+export const metadataCommandCodec: MetadataCodec<MetadataCommand> = codec("metadata command", MetadataCommand)

@@ -12,9 +12,6 @@ import { AclEffect, TenantQuota } from "./Tenant.js"
 import { TopicCleanup, TopicDurability } from "./Topic.js"
 import { userFields } from "./User.js"
 
-/** Of the encoded form below; a form that cannot be read as this one is a new version beside it. */
-export const metadataCommandVersion = 1
-
 /** Fields of every command. */
 export const stampFields = {
   /** 1 to 128 characters, chosen by who wishes; the same in every retry. */
@@ -30,8 +27,14 @@ const tenant = Schema.String
 const name = Schema.String
 
 export const CreateCluster = command("CreateCluster", { clusterId: Schema.String })
-/** Registering a node again replaces what is known of it. */
+/** Registering a node again replaces what is known of it and ends its fencing; refused where it comes with another store. */
 export const RegisterNode = command("RegisterNode", nodeFields)
+/** The node is silent. */
+export const FenceNode = command("FenceNode", { nodeId: Schema.Int })
+/** It was heard of again. */
+export const UnfenceNode = command("UnfenceNode", { nodeId: Schema.Int })
+/** It is removed; its number may be given to a new node. */
+export const UnregisterNode = command("UnregisterNode", { nodeId: Schema.Int })
 
 export const CreateTenant = command("CreateTenant", { tenant, quota: TenantQuota })
 export const ConfigureTenant = command("ConfigureTenant", { tenant, quota: TenantQuota })
@@ -87,6 +90,9 @@ export const UnsetConfig = command("UnsetConfig", { key: Schema.String })
 export const MetadataCommand = Schema.Union(
   CreateCluster,
   RegisterNode,
+  FenceNode,
+  UnfenceNode,
+  UnregisterNode,
   CreateTenant,
   ConfigureTenant,
   DeleteTenant,

@@ -19,7 +19,11 @@ const tenant = Schema.String
 const name = Schema.String
 
 export const ClusterCreated = event("ClusterCreated", { clusterId: Schema.String, createdAtMs: Schema.Int })
+/** A node that registers is not fenced any more. */
 export const NodeRegistered = event("NodeRegistered", Node.fields)
+export const NodeFenced = event("NodeFenced", { nodeId: Schema.Int, fencedAtMs: Schema.Int })
+export const NodeUnfenced = event("NodeUnfenced", { nodeId: Schema.Int })
+export const NodeUnregistered = event("NodeUnregistered", { nodeId: Schema.Int })
 
 export const TenantCreated = event("TenantCreated", { tenant, quota: TenantQuota, createdAtMs: Schema.Int })
 export const TenantConfigured = event("TenantConfigured", { tenant, quota: TenantQuota })
@@ -54,6 +58,9 @@ export const CommandApplied = event("CommandApplied", {
 export const MetadataEvent = Schema.Union(
   ClusterCreated,
   NodeRegistered,
+  NodeFenced,
+  NodeUnfenced,
+  NodeUnregistered,
   TenantCreated,
   TenantConfigured,
   TenantDeleted,

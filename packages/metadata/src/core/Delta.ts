@@ -4,7 +4,7 @@
 import type { AclRule } from "@effectmq/schemas/metadata/AclRule"
 import type { Ban } from "@effectmq/schemas/metadata/Ban"
 import type { ConfigValue } from "@effectmq/schemas/metadata/MetadataCommand"
-import type { Node } from "@effectmq/schemas/metadata/Node"
+import type { NodeState } from "@effectmq/schemas/metadata/Node"
 import type { Tenant } from "@effectmq/schemas/metadata/Tenant"
 import type { Topic } from "@effectmq/schemas/metadata/Topic"
 import type { User } from "@effectmq/schemas/metadata/User"
@@ -22,7 +22,7 @@ export interface TableDelta<V> {
 export interface Delta {
   readonly before: Image
   readonly after: Image
-  readonly nodes: TableDelta<Node>
+  readonly nodes: TableDelta<NodeState>
   readonly tenants: TableDelta<Tenant>
   readonly topics: TableDelta<Topic>
   readonly users: TableDelta<User>

@@ -5,7 +5,7 @@
 import type { AclRule } from "@effectmq/schemas/metadata/AclRule"
 import type { Ban, BanKind } from "@effectmq/schemas/metadata/Ban"
 import type { ConfigValue } from "@effectmq/schemas/metadata/MetadataCommand"
-import type { Node } from "@effectmq/schemas/metadata/Node"
+import type { NodeState } from "@effectmq/schemas/metadata/Node"
 import type { Tenant } from "@effectmq/schemas/metadata/Tenant"
 import type { Topic } from "@effectmq/schemas/metadata/Topic"
 import type { User } from "@effectmq/schemas/metadata/User"
@@ -23,7 +23,7 @@ export interface Image {
   readonly version: number
   /** undefined before the cluster was made. */
   readonly cluster: Cluster | undefined
-  readonly nodesById: Table<Node>
+  readonly nodesById: Table<NodeState>
   readonly tenantsById: Table<Tenant>
   /** By `nameKey(tenant, name)`. */
   readonly topicsByName: Table<Topic>

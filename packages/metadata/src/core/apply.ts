@@ -4,6 +4,7 @@
  */
 import type { AclRule } from "@effectmq/schemas/metadata/AclRule"
 import type { MetadataEvent } from "@effectmq/schemas/metadata/MetadataEvent"
+import type { NodeState } from "@effectmq/schemas/metadata/Node"
 import type { Tenant } from "@effectmq/schemas/metadata/Tenant"
 import type { Topic } from "@effectmq/schemas/metadata/Topic"
 import { aclRulesOf, banKey, type Image, nameKey } from "./Image.js"
@@ -36,6 +37,16 @@ const tenantOf = (image: Image, tenant: string): Tenant => {
   return known
 }
 
+const nodeOf = (image: Image, nodeId: number): NodeState => {
+  const known = image.nodesById.get(String(nodeId))
+  if (known === undefined) throw new Error(`an event names node ${nodeId}, which is not there`)
+  return known
+}
+
+const withFencing = (image: Image, nodeId: number, fencedAtMs: number | undefined): Partial<Image> => ({
+  nodesById: image.nodesById.set(String(nodeId), { ...nodeOf(image, nodeId), fencedAtMs })
+})
+
 const topicNamed = (image: Image, key: string): Topic => {
   const known = image.topicsByName.get(key)
   if (known === undefined) throw new Error(`an event configures topic ${key}, which is not there`)
@@ -47,7 +58,13 @@ const changed = (image: Image, event: MetadataEvent): Partial<Image> => {
     case "ClusterCreated":
       return { cluster: body(event) }
     case "NodeRegistered":
-      return { nodesById: image.nodesById.set(String(event.nodeId), body(event)) }
+      return { nodesById: image.nodesById.set(String(event.nodeId), { ...body(event), fencedAtMs: undefined }) }
+    case "NodeFenced":
+      return withFencing(image, event.nodeId, event.fencedAtMs)
+    case "NodeUnfenced":
+      return withFencing(image, event.nodeId, undefined)
+    case "NodeUnregistered":
+      return { nodesById: image.nodesById.delete(String(event.nodeId)) }
     case "TenantCreated":
       return { tenantsById: image.tenantsById.set(event.tenant, { ...body(event), aclDefault: undefined }) }
     case "TenantConfigured":

@@ -11,7 +11,8 @@ import type { MetadataEvent } from "@effectmq/schemas/metadata/MetadataEvent"
 import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import * as Either from "effect/Either"
 import { deleteAcl, deleteBan, deleteUser, putAcl, putBan, putUser, setAclDefault } from "./decideAccess.js"
-import { createCluster, registerNode, setConfig, unsetConfig } from "./decideCluster.js"
+import { createCluster, setConfig, unsetConfig } from "./decideCluster.js"
+import { fenceNode, registerNode, unfenceNode, unregisterNode } from "./decideNode.js"
 import { configureTenant, createTenant, deleteTenant } from "./decideTenant.js"
 import { configureTopic, createTopic, deleteTopic } from "./decideTopic.js"
 import type { Image } from "./Image.js"
@@ -22,6 +23,9 @@ import { checkCommand } from "./validate.js"
 const decideByTag: { readonly [Tag in MetadataCommandTag]: DecideOne<Tag> } = {
   CreateCluster: createCluster,
   RegisterNode: registerNode,
+  FenceNode: fenceNode,
+  UnfenceNode: unfenceNode,
+  UnregisterNode: unregisterNode,
   CreateTenant: createTenant,
   ConfigureTenant: configureTenant,
   DeleteTenant: deleteTenant,

@@ -8,24 +8,29 @@ import type { Table } from "./Table.js"
 
 const values = <V>(table: Table<V>): ReadonlyArray<V> => table.sorted().map(([, value]) => value)
 
-const remembered = (commands: Table<RecentCommand>): ReadonlyArray<MetadataEvent> =>
-  commands.sorted().map(([commandId, { command, reply }]) => ({ _tag: "CommandApplied", commandId, command, reply }))
-
-export const imageToEvents = (image: Image): ReadonlyArray<MetadataEvent> => {
-  const events: Array<MetadataEvent> = []
-  const cluster = image.cluster
-  if (cluster !== undefined) events.push({ _tag: "ClusterCreated", ...cluster })
-  for (const node of values(image.nodesById)) events.push({ _tag: "NodeRegistered", ...node })
-  for (const { aclDefault, ...tenant } of values(image.tenantsById)) {
-    events.push({ _tag: "TenantCreated", ...tenant })
-    if (aclDefault !== undefined) events.push({ _tag: "AclDefaultSet", tenant: tenant.tenant, effect: aclDefault })
-  }
-  for (const topic of values(image.topicsByName)) events.push({ _tag: "TopicCreated", ...topic })
-  for (const user of values(image.usersByName)) events.push({ _tag: "UserPut", ...user })
-  for (const rules of values(image.aclRulesByTenant)) for (const rule of rules) events.push({ _tag: "AclPut", ...rule })
-  for (const ban of values(image.bansByKey)) events.push({ _tag: "BanPut", ...ban })
-  for (const [key, value] of image.configByKey.sorted()) events.push({ _tag: "ConfigSet", key, value })
-  // The older generation is full whenever it is not empty, so that remembering the newer one makes it the older again.
-  events.push(...remembered(image.recentCommands.older), ...remembered(image.recentCommands.newer))
-  return events
+function* remembered(commands: Table<RecentCommand>): Generator<MetadataEvent> {
+  for (const [commandId, { command, reply }] of commands.sorted()) yield { _tag: "CommandApplied", commandId, command, reply }
 }
+
+/** One after another, so that whoever has more to do can pause in between. */
+export function* imageEvents(image: Image): Generator<MetadataEvent> {
+  if (image.cluster !== undefined) yield { _tag: "ClusterCreated", ...image.cluster }
+  for (const { fencedAtMs, ...node } of values(image.nodesById)) {
+    yield { _tag: "NodeRegistered", ...node }
+    if (fencedAtMs !== undefined) yield { _tag: "NodeFenced", nodeId: node.nodeId, fencedAtMs }
+  }
+  for (const { aclDefault, ...tenant } of values(image.tenantsById)) {
+    yield { _tag: "TenantCreated", ...tenant }
+    if (aclDefault !== undefined) yield { _tag: "AclDefaultSet", tenant: tenant.tenant, effect: aclDefault }
+  }
+  for (const topic of values(image.topicsByName)) yield { _tag: "TopicCreated", ...topic }
+  for (const user of values(image.usersByName)) yield { _tag: "UserPut", ...user }
+  for (const rules of values(image.aclRulesByTenant)) for (const rule of rules) yield { _tag: "AclPut", ...rule }
+  for (const ban of values(image.bansByKey)) yield { _tag: "BanPut", ...ban }
+  for (const [key, value] of image.configByKey.sorted()) yield { _tag: "ConfigSet", key, value }
+  // The older generation is full whenever it is not empty, so that remembering the newer one makes it the older again.
+  yield* remembered(image.recentCommands.older)
+  yield* remembered(image.recentCommands.newer)
+}
+
+export const imageToEvents = (image: Image): ReadonlyArray<MetadataEvent> => Array.from(imageEvents(image))

@@ -18,6 +18,9 @@ export const touchedKeys = (events: ReadonlyArray<MetadataEvent>): TouchedByTabl
   for (const event of events) {
     switch (event._tag) {
       case "NodeRegistered":
+      case "NodeFenced":
+      case "NodeUnfenced":
+      case "NodeUnregistered":
         touched.nodes.add(String(event.nodeId))
         break
       case "TenantCreated":

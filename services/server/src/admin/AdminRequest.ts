@@ -33,12 +33,15 @@ const statusByTag: Readonly<Record<MetadataError["_tag"], number>> = {
   TenantInUse: 409,
   TopicExists: 409,
   CommandIdReused: 409,
+  NodeIdTaken: 409,
+  InvalidMembership: 409,
   UnknownTenant: 404,
   UnknownTopic: 404,
   UnknownUser: 404,
   UnknownAcl: 404,
   UnknownBan: 404,
   UnknownConfig: 404,
+  UnknownNode: 404,
   LimitReached: 507,
   MetadataUnavailable: 503
 }
