@@ -1,0 +1,113 @@
+/**
+ * The files of a Raft store: the database (SQLite keeps `<filename>-wal` beside it) and its witness.
+ *
+ * Invariants
+ * - A database is made under another name, with all that an empty store has, and gets its own name when it is durable: under its name
+ *   there is a store, or something is wrong.
+ * - The witness is durable before the first write is answered.
+ */
+import { dirname } from "node:path"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import { ByteWriter } from "@effectmq/bytes/ByteWriter"
+import { Disk, DiskError, type DiskService } from "@effectmq/storage/Disk"
+import * as Effect from "effect/Effect"
+import { newStoreId } from "./NewStoreId.js"
+import { connect, makeTables } from "./SqliteFile.js"
+import type { StoreContent } from "./StoreContent.js"
+import { onDisk, refuse } from "./StoreFailure.js"
+import { readWitness, Witness } from "./Witness.js"
+import { encodeWrite, storeChecksum } from "./WriteRecord.js"
+
+/** Files that SQLite may leave beside a database. */
+const sqliteSuffixes = ["", "-wal", "-journal", "-shm"]
+
+export const witnessPath = (filename: string): string => `${filename}-witness`
+const newPath = (filename: string): string => `${filename}-new`
+
+const exists = (disk: DiskService, path: string): boolean => {
+  try {
+    disk.close(disk.open(path, "read"))
+    return true
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "ENOENT") return false
+    throw error
+  }
+}
+
+const removeAll = (disk: DiskService, path: string): void => {
+  for (const suffix of sqliteSuffixes) if (exists(disk, `${path}${suffix}`)) disk.unlink(`${path}${suffix}`)
+}
+
+const writeEmptyStore = (client: SqlClient, storeId: string) =>
+  Effect.gen(function* () {
+    const database = yield* connect(client)
+    yield* makeTables(database)
+    const start = storeChecksum(storeId)
+    yield* database.run("INSERT INTO identity VALUES (?, ?)", storeId, start)
+    const writer = new ByteWriter()
+    encodeWrite(writer, start, {
+      sequence: 1,
+      previousChecksum: 0,
+      hardState: { term: 0, votedFor: 0, commitIndex: 0 },
+      firstSlot: 1,
+      firstIndex: 1,
+      snapshotId: 0,
+      entries: []
+    })
+    yield* database.run("INSERT INTO writes VALUES (1, ?)", writer.copy())
+  })
+
+/** Makes an empty store where there is none. `clientOf` opens a database for the scope. */
+export const makeIfMissing = <E, R>(filename: string, clientOf: (path: string) => Effect.Effect<SqlClient, E, R>) =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    if (yield* onDisk(() => exists(disk, filename))) return
+    for (const name of [witnessPath(filename), `${filename}-wal`]) {
+      if (yield* onDisk(() => exists(disk, name))) {
+        return yield* refuse("damaged", `the file is gone, though ${name} is there`)
+      }
+    }
+    const path = newPath(filename)
+    yield* onDisk(() => removeAll(disk, path))
+    yield* Effect.scoped(Effect.flatMap(clientOf(path), (client) => writeEmptyStore(client, newStoreId())))
+    yield* onDisk(() => {
+      disk.rename(path, filename)
+      return disk.syncDirectory(dirname(filename))
+    })
+  })
+
+/** The witness of a store that was read, open for the scope; refuses where it knows of more than was read. */
+export const openWitness = (filename: string, { storeId, head }: StoreContent) =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    const path = witnessPath(filename)
+    if (yield* onDisk(() => exists(disk, path))) {
+      const testimony = yield* onDisk(() => readWitness(disk, path))
+      // One that was never finished lies beside a store in which nothing was ever written.
+      if (testimony === undefined && head.sequence > 1) return yield* refuse("damaged", `${path} is damaged`)
+      if (testimony !== undefined && testimony.storeId !== storeId) {
+        return yield* refuse("damaged", `${path} belongs to another store`)
+      }
+      if (testimony !== undefined && testimony.sequence > head.sequence) {
+        return yield* refuse(
+          "damaged",
+          `writes ${head.sequence + 1} to ${testimony.sequence}, which were acknowledged, are missing`
+        )
+      }
+      if (testimony?.sequence === head.sequence && testimony.checksum !== head.checksum) {
+        return yield* refuse("damaged", `its last write is another than the one that ${path} tells of`)
+      }
+    } else if (head.sequence > 1) {
+      return yield* refuse("damaged", `${path} is missing`)
+    }
+    const witness = yield* Effect.acquireRelease(
+      onDisk(() => new Witness(disk, path)),
+      (open) => Effect.sync(() => open.close())
+    )
+    yield* onDisk(async () => {
+      witness.write({ storeId, sequence: head.sequence, checksum: head.checksum })
+      await witness.sync()
+      await disk.syncDirectory(dirname(filename))
+    })
+    return witness
+  })
