@@ -35,8 +35,8 @@ describe("calls", () => {
     expect(importsOf(bare, /^$/, "write node:<name>")).toEqual([])
   })
 
-  it("process only in services", () => {
-    const among = product.filter((source) => !source.path.startsWith("services/"))
+  it("process only in services, and where simulations take its place", () => {
+    const among = product.filter((source) => !/^(services|packages\/testing)\//.test(source.path))
     const pattern = /(?<![.\w$])process\s*(\.|\[)/g
     expect(callsOf(among, pattern, "process belongs to services; take it as configuration or a port")).toEqual([])
   })
