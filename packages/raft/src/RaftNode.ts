@@ -4,10 +4,25 @@
  */
 import type { Member, Membership } from "@effectmq/schemas/raft/Membership"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
+import { Meters } from "@effectmq/metrics/Meters"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { bootstrap } from "./core/Bootstrap.js"
+import { defaultLimits, type MachineOptions } from "./core/MachineOptions.js"
+import { RaftMachine } from "./core/RaftMachine.js"
+import { RaftViolation } from "./core/RaftViolation.js"
+import { meters, registerGauges } from "./internal/RaftMeters.js"
+import { RaftDriver, restore } from "./internal/RaftDriver.js"
+import type { RaftNodeOptions } from "./RaftNodeOptions.js"
+import { RaftStore, RaftStoreError } from "./RaftStore.js"
+import { RaftTransport } from "./RaftTransport.js"
+import type { RaftUnavailable } from "./RaftUnavailable.js"
+import type { StateMachine } from "./StateMachine.js"
+
+export { RaftUnavailable } from "./RaftUnavailable.js"
 
 export type RaftRole = "follower" | "preCandidate" | "candidate" | "leader" | "learner"
 
@@ -46,17 +61,6 @@ export type MembershipChange =
   | { readonly _tag: "Remove"; readonly nodeId: number }
   | { readonly _tag: "SetAddress"; readonly member: Member }
 
-/**
- * `not-leader`: this member does not lead (`leaderId` may). `no-leader`: nobody answers for a majority. `overloaded`: too much waits
- * here. `timeout`: not known in time. `busy`: another change is under way. `invalid`: it cannot be, `message` says why.
- * `fenced`, `closed`: this member takes part no more.
- */
-export class RaftUnavailable extends Data.TaggedError("RaftUnavailable")<{
-  readonly reason: "not-leader" | "no-leader" | "overloaded" | "timeout" | "busy" | "invalid" | "fenced" | "closed"
-  readonly message: string
-  readonly leaderId?: number | undefined
-}> {}
-
 export interface RaftNodeService {
   readonly storeId: string
   status(): RaftStatus
@@ -83,3 +87,129 @@ export interface RaftNodeService {
 }
 
 export class RaftNode extends Context.Tag("@effectmq/raft/RaftNode")<RaftNode, RaftNodeService>() {}
+
+const machineOptions = (options: RaftNodeOptions): MachineOptions => {
+  const ticks = (ms: number) => Math.max(1, Math.round(ms / options.tickMs))
+  const electionTicks = ticks(options.electionMsMin)
+  const spread = Math.max(1, ticks(options.electionMsMax) - electionTicks + 1)
+  return {
+    ...defaultLimits,
+    nodeId: options.nodeId,
+    heartbeatTicks: ticks(options.heartbeatMs),
+    electionTicks,
+    drawElectionTicks: () => electionTicks + Math.floor(Math.random() * spread),
+    preVote: true,
+    checkQuorum: true,
+    leaseReads: options.leaseReads,
+    leaseMarginTicks: ticks(options.leaseMarginMs),
+    appendBytesMax: options.appendBytesMax,
+    inflightMessagesMax: options.inflightMessagesMax,
+    inflightBytesMax: options.inflightBytesMax,
+    commandBytesMax: options.commandBytesMax,
+    uncommittedBytesMax: options.uncommittedBytesMax,
+    promoteLagEntriesMax: options.promoteLagEntriesMax
+  }
+}
+
+/**
+ * Starts a member on the store and the transport that are provided, until the scope closes. The state machine has the state of the
+ * newest snapshot when this succeeds; entries behind it are applied as they are known to be committed. A member that votes alone
+ * leads at once.
+ */
+export const make = (
+  options: RaftNodeOptions,
+  stateMachine: StateMachine
+): Effect.Effect<RaftNodeService, RaftStoreError, RaftStore | RaftTransport | Meters | Scope.Scope> =>
+  Effect.gen(function* () {
+    const store = yield* RaftStore
+    const transport = yield* RaftTransport
+    const metersService = yield* Meters
+    const scope = yield* Effect.scope
+    const { stored } = store
+    let { hardState, entries } = stored
+    const isEmpty = stored.snapshot === undefined && entries.length === 0 && hardState.term === 0
+    if (isEmpty && options.initialMembers.length > 0) {
+      if (!options.initialMembers.some((member) => member.nodeId === options.nodeId)) {
+        return yield* Effect.dieMessage(`node ${options.nodeId} is not among the first members of its raft group`)
+      }
+      const first = bootstrap(options.initialMembers)
+      yield* store.persist(first)
+      hardState = first.hardState
+      entries = first.entries
+    }
+    const start = { hardState, snapshot: stored.snapshot, entries }
+    const machine = yield* Effect.try({
+      try: () => new RaftMachine(machineOptions(options), start),
+      catch: (cause) => cause
+    }).pipe(
+      Effect.catchAll((cause) => {
+        if (!(cause instanceof RaftViolation)) return Effect.die(cause)
+        const message = `${cause.message}; what this node wrote was lost or altered: remove it from the group and add it anew, empty`
+        return Effect.fail(new RaftStoreError({ reason: "damaged", message, cause }))
+      })
+    )
+    const driver = new RaftDriver({
+      options,
+      machine,
+      store,
+      transport,
+      stateMachine,
+      meters: meters(metersService),
+      scope,
+      firstReadId: Math.floor(Math.random() * 2 ** 31) * 2 ** 20 + 1
+    })
+    registerGauges(metersService, () => driver.status())
+    if (machine.snapshot !== undefined) {
+      const restored = restore({ store, stateMachine }, machine.snapshot)
+      yield* Effect.catchAll(restored, (failure) =>
+        typeof failure === "string" ? Effect.sync(() => driver.fence(failure)) : Effect.fail(failure)
+      )
+    }
+    if (machine.membership.voters.length === 1) machine.campaign()
+    yield* Effect.acquireRelease(
+      Effect.sync(() => transport.onMessage((message) => driver.receive(message))),
+      (stop) => Effect.sync(stop)
+    )
+    yield* Effect.addFinalizer(() => Effect.sync(() => driver.close()))
+    yield* Effect.forkScoped(driver.ticks)
+    yield* Effect.forkScoped(driver.run)
+
+    const wish = (begin: (answer: (error: RaftUnavailable | undefined) => void) => void) =>
+      Effect.async<void, RaftUnavailable>((resume) => {
+        const unavailable = driver.unavailable()
+        if (unavailable !== undefined) return resume(unavailable)
+        begin((error) => resume(error ?? Effect.void))
+        driver.wake()
+      })
+
+    return {
+      storeId: stored.storeId,
+      status: () => driver.status(),
+      propose: (term, data) => driver.propose(term, data),
+      readBarrier: Effect.async<number, RaftUnavailable>((resume) => {
+        const unavailable = driver.unavailable()
+        if (unavailable !== undefined) return resume(unavailable)
+        const giveUp = driver.reads.add(
+          (appliedIndex) => resume(Effect.succeed(appliedIndex)),
+          (error) => resume(error)
+        )
+        driver.wake()
+        return Effect.sync(giveUp)
+      }),
+      changeMembership: (change) => wish((answer) => driver.wishes.change(change, answer)),
+      transferLeadership: (toNodeId) => wish((answer) => driver.wishes.transfer(toNodeId, answer)),
+      takeSnapshot: Effect.async<SnapshotMeta, RaftUnavailable>((resume) => {
+        const unavailable = driver.unavailable()
+        if (unavailable !== undefined) return resume(unavailable)
+        driver.snapshots.wish((outcome) => resume("index" in outcome ? Effect.succeed(outcome) : outcome))
+      }),
+      onStatus: (listener) => driver.onStatus(listener),
+      fence: (reason) => driver.fence(reason)
+    }
+  })
+
+export const layer = (
+  options: RaftNodeOptions,
+  stateMachine: StateMachine
+): Layer.Layer<RaftNode, RaftStoreError, RaftStore | RaftTransport | Meters> =>
+  Layer.scoped(RaftNode, make(options, stateMachine))

@@ -1,0 +1,428 @@
+/**
+ * Drives a Raft machine from one fiber: takes what gathered, steps all of it, then does what comes out in the order that must hold.
+ *
+ * Invariants
+ * - Everything but `propose` and what reads happens in the driver's fiber, one turn after another; so do all calls to the state
+ *   machine and the store.
+ * - Nothing that depends on a write is sent before the write is durable.
+ * - No space: the write is tried again, and meanwhile this member does not lead. Any other failure of the store, a violation of
+ *   what Raft promises, a state machine that cannot go on: this member takes part no more, and says why.
+ */
+import type { CommandEntry, Entry } from "@effectmq/schemas/raft/Entry"
+import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import { entryBytes } from "../core/Log.js"
+import type { RaftMachine } from "../core/RaftMachine.js"
+import type { ChunkRead, ReceivedChunk, Ready } from "../core/Ready.js"
+import type { RaftStatus } from "../RaftNode.js"
+import type { RaftNodeOptions } from "../RaftNodeOptions.js"
+import type { RaftStoreError, RaftStoreService, RaftWrite } from "../RaftStore.js"
+import type { RaftTransportService } from "../RaftTransport.js"
+import { RaftUnavailable } from "../RaftUnavailable.js"
+import type { StateMachine } from "../StateMachine.js"
+import { LeaderWishes, refused } from "./LeaderWishes.js"
+import type { RaftMeters } from "./RaftMeters.js"
+import { ReadBarriers } from "./ReadBarriers.js"
+import { isFull, SnapshotTaking } from "./SnapshotTaking.js"
+
+const fullRetryMsMin = 50
+const fullRetryMsMax = 2_000
+/** Commands applied in a turn before others get theirs. */
+const appliedPerTurnMax = 5_000
+
+export interface DriverParts {
+  readonly options: RaftNodeOptions
+  readonly machine: RaftMachine
+  readonly store: RaftStoreService
+  readonly transport: RaftTransportService
+  readonly stateMachine: StateMachine
+  readonly meters: RaftMeters
+  readonly scope: Scope.Scope
+  readonly firstReadId: number
+}
+
+export class RaftDriver {
+  fenced: string | undefined
+  private closed = false
+  private fenceTold = false
+  private inbox: Array<RaftMessage> = []
+  private tickDue = false
+  private tickStartMs = 0
+  private ticksCounted = 0
+  private woken = true
+  private wakeUp: (() => void) | undefined
+  /** The term that the state machine leads in, as it knows; 0 for none. */
+  private ledTerm = 0
+  private known: RaftStatus | undefined
+  private readonly listeners = new Set<(status: RaftStatus) => void>()
+  readonly reads: ReadBarriers
+  readonly wishes: LeaderWishes
+  readonly snapshots: SnapshotTaking
+  private readonly parts: DriverParts
+  private readonly machine: RaftMachine
+
+  constructor(parts: DriverParts) {
+    const { options, machine, store, stateMachine, scope } = parts
+    const ticks = (ms: number) => Math.max(1, Math.ceil(ms / options.tickMs))
+    this.parts = parts
+    this.machine = machine
+    this.reads = new ReadBarriers(
+      options.readBarriersMax,
+      ticks(options.readTimeoutMs),
+      ticks(options.heartbeatMs * 2),
+      parts.firstReadId
+    )
+    this.wishes = new LeaderWishes(machine, ticks(options.changeTimeoutMs))
+    this.snapshots = new SnapshotTaking(options, machine, store, stateMachine, scope, this.wake)
+  }
+
+  readonly wake = (): void => {
+    this.woken = true
+    const wakeUp = this.wakeUp
+    this.wakeUp = undefined
+    wakeUp?.()
+  }
+
+  receive(message: RaftMessage): void {
+    this.parts.meters.received.value++
+    if (this.inbox.length >= this.parts.options.inboxMessagesMax) {
+      this.parts.meters.dropped.value++
+      return
+    }
+    this.inbox.push(message)
+    this.wake()
+  }
+
+  propose(term: number, data: Uint8Array): Either.Either<number, RaftUnavailable> {
+    const { machine } = this
+    const unavailable = this.unavailable()
+    if (unavailable !== undefined) return Either.left(unavailable)
+    if (this.ledTerm !== term || machine.term !== term) {
+      const message = `this node does not lead in term ${term}`
+      return Either.left(new RaftUnavailable({ reason: "not-leader", message, leaderId: machine.leaderId }))
+    }
+    const index = machine.propose(data)
+    if (typeof index === "number") {
+      this.parts.meters.proposals.value++
+      this.wake()
+      return Either.right(index)
+    }
+    this.parts.meters.refused.value++
+    return Either.left(refused(index))
+  }
+
+  /** Why nothing is done here any more. */
+  unavailable(): RaftUnavailable | undefined {
+    if (this.closed) return new RaftUnavailable({ reason: "closed", message: "the node is stopping" })
+    return this.fenced === undefined ? undefined : new RaftUnavailable({ reason: "fenced", message: this.fenced })
+  }
+
+  fence(reason: string): void {
+    if (this.fenced !== undefined || this.closed) return
+    this.fenced = reason
+    this.wake()
+  }
+
+  status(): RaftStatus {
+    const { machine, parts } = this
+    const { tickMs } = parts.options
+    return {
+      nodeId: parts.options.nodeId,
+      role: machine.role === "follower" && !machine.isVoter ? "learner" : machine.role,
+      term: machine.term,
+      leaderId: machine.leaderId,
+      firstIndex: machine.firstIndex,
+      lastIndex: machine.lastIndex,
+      commitIndex: machine.commitIndex,
+      appliedIndex: machine.appliedIndex,
+      snapshotIndex: machine.snapshot?.index ?? 0,
+      membership: machine.membership,
+      followers: Array.from(machine.followers, ({ nodeId, matchIndex, state, silentTicks }) => ({
+        nodeId,
+        matchIndex,
+        state,
+        silentMs: silentTicks * tickMs
+      })),
+      fenced: this.fenced
+    }
+  }
+
+  onStatus(listener: (status: RaftStatus) => void): () => void {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+
+  /** Ticks follow the machine's own time, not the calendar's; those that a busy or paused process missed are told as missed. */
+  readonly ticks: Effect.Effect<never> = Effect.suspend(() => {
+    this.tickStartMs = performance.now()
+    const tick = Effect.sync(() => {
+      this.tickDue = true
+      this.wake()
+    })
+    return Effect.forever(Effect.zipRight(Effect.sleep(this.parts.options.tickMs), tick))
+  })
+
+  private readonly work = Effect.async<void>((resume) => {
+    if (this.woken) resume(Effect.void)
+    else this.wakeUp = () => resume(Effect.void)
+  })
+
+  /** The yield lets whoever was woken by the last turn, or is about to propose, join the next one. */
+  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+    const turn = Effect.catchAllCause(this.turn, (cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.failCause(cause as Cause.Cause<never>)
+        : Effect.zipRight(
+            Effect.logError("the raft member failed", cause),
+            Effect.sync(() => this.fence(reasonOf(cause)))
+          )
+    )
+    return Effect.forever(Effect.zipRight(Effect.zipRight(this.work, Effect.yieldNow()), Effect.zipRight(turn, this.tellFence)))
+  })
+
+  private readonly turn: Effect.Effect<void, RaftStoreError> = Effect.gen(this, function* () {
+    this.woken = false
+    if (this.fenced !== undefined) return
+    this.takeInputs()
+    const appliedBefore = this.parts.meters.applied.value
+    for (;;) {
+      const ready = this.machine.ready()
+      if (ready === undefined) break
+      yield* this.handle(ready)
+      if (this.fenced !== undefined) return
+      this.settle()
+      if (this.parts.meters.applied.value - appliedBefore < appliedPerTurnMax) continue
+      this.wake()
+      yield* Effect.sleep(0)
+      break
+    }
+    this.settle()
+    yield* this.snapshots.advance
+  })
+
+  private takeInputs(): void {
+    const { machine } = this
+    const messages = this.inbox
+    if (messages.length > 0) {
+      this.inbox = []
+      for (const message of messages) machine.step(message)
+    }
+    if (this.tickDue) this.tick()
+    this.wishes.begin()
+    const readId = this.reads.ask()
+    if (readId !== undefined) machine.readIndex(readId)
+  }
+
+  private tick(): void {
+    this.tickDue = false
+    const ticks = Math.floor((performance.now() - this.tickStartMs) / this.parts.options.tickMs)
+    this.machine.tick(ticks - this.ticksCounted)
+    this.ticksCounted = ticks
+    this.wishes.tick()
+    this.snapshots.tick()
+    this.reads.tick(() =>
+      this.machine.leaderId === 0
+        ? new RaftUnavailable({ reason: "no-leader", message: "no leader is known to this node" })
+        : new RaftUnavailable({
+            reason: "timeout",
+            message: `node ${this.machine.leaderId} did not confirm in time that it leads`,
+            leaderId: this.machine.leaderId
+          })
+    )
+  }
+
+  private send(messages: ReadonlyArray<RaftMessage>): void {
+    for (const message of messages) this.parts.transport.send(message)
+    this.parts.meters.sent.value += messages.length
+  }
+
+  private handle(ready: Ready): Effect.Effect<void, RaftStoreError> {
+    return Effect.gen(this, function* () {
+      const { machine } = this
+      this.send(ready.messages)
+      if (ready.write !== undefined) yield* this.persist(ready.write)
+      const staged = ready.chunks.length === 0 || (yield* this.stage(ready.chunks))
+      if (this.fenced !== undefined) return
+      this.apply(ready.committed)
+      if (this.fenced !== undefined) return
+      if (staged && ready.install !== undefined) yield* this.install(ready.install)
+      if (this.fenced !== undefined) return
+      if (!staged) machine.snapshotFailed()
+      this.send(
+        staged ? ready.messagesAfterWrite : ready.messagesAfterWrite.filter((message) => message._tag !== "SnapshotReply")
+      )
+      for (const read of ready.chunkReads) yield* this.sendChunk(read)
+      machine.advance()
+      for (const answer of ready.reads) this.reads.answered(answer, machine.appliedIndex)
+      this.reads.applied(machine.appliedIndex)
+    })
+  }
+
+  /** Tries as long as there is no space. */
+  private persist(write: RaftWrite): Effect.Effect<void, RaftStoreError> {
+    return Effect.gen(this, function* () {
+      const { meters, store } = this.parts
+      for (let waitMs = fullRetryMsMin; this.fenced === undefined; waitMs = Math.min(waitMs * 2, fullRetryMsMax)) {
+        const startedMs = performance.now()
+        const written = yield* Effect.either(Effect.uninterruptible(store.persist(write)))
+        if (Either.isRight(written)) {
+          meters.writes.value++
+          meters.writeSeconds.observe((performance.now() - startedMs) / 1000)
+          return
+        }
+        if (!isFull(written.left)) return yield* written.left
+        meters.storeFull.value++
+        if (waitMs === fullRetryMsMin) {
+          yield* Effect.logError(`the raft log has no space left, this node waits for some: ${written.left.message}`)
+        }
+        this.machine.stepDown()
+        this.settle()
+        yield* Effect.sleep(waitMs)
+        // What came meanwhile is old by now; the senders try again.
+        this.inbox = []
+      }
+    })
+  }
+
+  /** False where there is no space: the leader sends them again. */
+  private stage(chunks: ReadonlyArray<ReceivedChunk>): Effect.Effect<boolean, RaftStoreError> {
+    const stageAll = Effect.forEach(
+      chunks,
+      ({ snapshot, chunk, data }) => this.parts.store.stageSnapshotChunk(snapshot, chunk, data),
+      { discard: true }
+    )
+    return Effect.uninterruptible(stageAll).pipe(
+      Effect.as(true),
+      Effect.catchIf(isFull, () =>
+        Effect.sync(() => {
+          this.parts.meters.storeFull.value++
+          return false
+        })
+      )
+    )
+  }
+
+  private apply(committed: ReadonlyArray<Entry>): void {
+    if (committed.length === 0) return
+    const commands: Array<CommandEntry> = []
+    let bytes = 0
+    for (const entry of committed) {
+      bytes += entryBytes(entry)
+      if (entry.kind === "command") commands.push(entry)
+    }
+    if (commands.length > 0) this.parts.stateMachine.apply(commands)
+    this.parts.meters.applied.value += commands.length
+    this.snapshots.applied(committed.length, bytes)
+  }
+
+  private install(snapshot: SnapshotMeta): Effect.Effect<void, RaftStoreError> {
+    return Effect.gen(this, function* () {
+      this.endLeadership()
+      yield* Effect.uninterruptible(this.parts.store.completeSnapshot(snapshot, "discard"))
+      yield* Effect.catchIf(
+        restore(this.parts, snapshot),
+        (failure) => typeof failure === "string",
+        (failure) => Effect.sync(() => this.fence(failure))
+      )
+      this.snapshots.installed()
+      this.parts.meters.snapshotsInstalled.value++
+    })
+  }
+
+  private sendChunk({ to, term, snapshot, chunk }: ChunkRead): Effect.Effect<void, RaftStoreError> {
+    if (snapshot.index !== this.machine.snapshot?.index) return Effect.void
+    return Effect.map(this.parts.store.readSnapshotChunk(snapshot.index, chunk), (data) =>
+      this.send([{ _tag: "SnapshotRequest", from: this.parts.options.nodeId, to, term, snapshot, chunk, data }])
+    )
+  }
+
+  private endLeadership(): void {
+    if (this.ledTerm === 0) return
+    const term = this.ledTerm
+    this.ledTerm = 0
+    this.parts.stateMachine.leadershipEnded(term)
+  }
+
+  /** Tells everybody what changed. */
+  private settle(): void {
+    const { machine, parts } = this
+    const leads = machine.role === "leader"
+    if (this.ledTerm !== 0 && (!leads || machine.term !== this.ledTerm)) this.endLeadership()
+    if (leads && this.ledTerm === 0) {
+      this.ledTerm = machine.term
+      parts.stateMachine.leadershipBegan(machine.term, machine.entries(machine.appliedIndex + 1, machine.lastIndex))
+    }
+    this.wishes.settle()
+    this.tellStatus()
+  }
+
+  private tellStatus(): void {
+    const { machine, known, parts } = this
+    if (
+      known !== undefined &&
+      known.term === machine.term &&
+      known.leaderId === machine.leaderId &&
+      known.membership === machine.membership &&
+      known.fenced === this.fenced &&
+      (known.role === "learner" ? "follower" : known.role) === machine.role
+    ) {
+      return
+    }
+    const status = this.status()
+    this.known = status
+    if (known?.membership !== status.membership) {
+      const members = machine.knownMembers.length > 0 ? machine.knownMembers : parts.options.contacts
+      parts.transport.setMembers(members.filter((member) => member.nodeId !== parts.options.nodeId))
+    }
+    if (known !== undefined && known.leaderId !== status.leaderId) {
+      if (status.leaderId !== 0) parts.meters.leaderChanges.value++
+      this.reads.leaderChanged()
+      this.wake()
+    }
+    for (const listener of this.listeners) listener(status)
+  }
+
+  private readonly tellFence = Effect.suspend(() => {
+    if (this.fenced === undefined || this.fenceTold) return Effect.void
+    this.fenceTold = true
+    this.stop(new RaftUnavailable({ reason: "fenced", message: this.fenced }))
+    return Effect.logFatal(`this node takes part no more in its raft group: ${this.fenced}`)
+  })
+
+  private stop(error: RaftUnavailable): void {
+    this.endLeadership()
+    this.reads.failAll(error)
+    this.wishes.failAll(error)
+    this.snapshots.failAll(error)
+    if (this.fenced !== undefined) this.tellStatus()
+  }
+
+  close(): void {
+    this.closed = true
+    this.stop(new RaftUnavailable({ reason: "closed", message: "the node is stopping" }))
+    this.listeners.clear()
+  }
+}
+
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  const problem = Cause.squash(cause)
+  return problem instanceof Error ? problem.message : String(problem)
+}
+
+/** The state as of a complete snapshot; fails with why it cannot be. */
+export const restore = (
+  { store, stateMachine }: Pick<DriverParts, "store" | "stateMachine">,
+  snapshot: SnapshotMeta
+): Effect.Effect<void, string | RaftStoreError> =>
+  Effect.gen(function* () {
+    const chunks: Array<Uint8Array> = []
+    for (let chunk = 0; chunk < snapshot.chunks; chunk++) chunks.push(yield* store.readSnapshotChunk(snapshot.index, chunk))
+    yield* Effect.mapError(
+      stateMachine.restore(snapshot.index, chunks),
+      (failure) => `the snapshot at ${snapshot.index} cannot be used: ${failure.message}`
+    )
+  })
