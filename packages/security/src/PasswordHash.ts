@@ -131,7 +131,7 @@ export const make = (options: PasswordHashOptions = {}): PasswordHashService => 
         line.enter(place)
       })
       return Effect.ensuring(
-        Effect.zipRight(turn, work),
+        Effect.zipRight(turn, Effect.uninterruptible(work)),
         Effect.sync(() => line.leave(place))
       )
     })

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as FastCheck from "fast-check"
 import { formatScrypt, parseScrypt } from "../src/core/PhcString.js"
 import { keysOf } from "../src/core/Scram.js"
+import { createHook } from "node:async_hooks"
 import * as PasswordHash from "../src/PasswordHash.js"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -75,6 +76,29 @@ describe("PasswordHash", () => {
       const fibers = yield* Effect.all(Array.from({ length: 4 }, () => Effect.fork(passwords.hash(bytes("x")))))
       yield* Effect.yieldNow()
       yield* Fiber.interruptAll(fibers)
+      expect(yield* passwords.hash(bytes("x"))).toContain("$scrypt$")
+    })
+  )
+
+  it.live("begins no further hash while the ones that run are not done, whoever stops waiting for them", () =>
+    Effect.gen(function* () {
+      let begun = 0
+      const hook = createHook({
+        init: (_, type) => {
+          if (type === "SCRYPTREQUEST") begun++
+        }
+      }).enable()
+      const passwords = PasswordHash.make({ costLog2: 15, concurrencyMax: 2 })
+      const fibers = yield* Effect.all(Array.from({ length: 100 }, () => Effect.fork(passwords.hash(bytes("x")))))
+      // As a storm of logins ends: the first to come has waited longest, and is the first to give up.
+      for (const fiber of fibers) {
+        yield* Effect.yieldNow()
+        yield* Effect.yieldNow()
+        yield* Fiber.interruptFork(fiber)
+      }
+      yield* Fiber.awaitAll(fibers)
+      hook.disable()
+      expect(begun).toBe(2)
       expect(yield* passwords.hash(bytes("x"))).toContain("$scrypt$")
     })
   )
