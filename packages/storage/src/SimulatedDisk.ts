@@ -9,6 +9,7 @@ import { basename, dirname } from "node:path"
 import { DiskError, type DiskFile, type DiskService } from "./Disk.js"
 
 const sectorBytes = 512
+const trailLength = 1024
 
 /**
  * - `error`: nothing is done. `partial`: half of a write is done, then the error. `short`: half of a write is done and so reported.
@@ -19,11 +20,17 @@ export type Fault =
   | { readonly kind: "error" | "partial"; readonly code: "EIO" | "ENOSPC" }
   | { readonly kind: "short" | "crash" | "torn" | "flip" }
 
-interface Inode {
+interface Content {
   bytes: Buffer
   sizeBytes: number
-  synced: Buffer
-  unsynced: Array<{ readonly position: number; readonly bytes: Buffer }>
+}
+
+/** A write, or a truncation to `sizeBytes`. */
+type Change = { readonly position: number; readonly bytes: Buffer } | { readonly sizeBytes: number }
+
+interface Inode extends Content {
+  readonly synced: Content
+  unsynced: Array<Change>
 }
 
 interface Directory {
@@ -36,18 +43,35 @@ interface OpenFile extends DiskFile {
   readonly inode: Inode
 }
 
-const copyInto = (inode: Inode, bytes: Uint8Array, position: number): void => {
+const copyInto = (content: Content, bytes: Uint8Array, position: number): void => {
   const end = position + bytes.length
-  if (end > inode.bytes.length) {
-    const grown = Buffer.alloc(Math.max(end, inode.bytes.length * 2, 4096))
-    inode.bytes.copy(grown, 0, 0, inode.sizeBytes)
-    inode.bytes = grown
+  if (end > content.bytes.length) {
+    const grown = Buffer.alloc(Math.max(end, content.bytes.length * 2, 4096))
+    content.bytes.copy(grown, 0, 0, content.sizeBytes)
+    content.bytes = grown
   }
-  inode.bytes.set(bytes, position)
-  inode.sizeBytes = Math.max(inode.sizeBytes, end)
+  content.bytes.set(bytes, position)
+  content.sizeBytes = Math.max(content.sizeBytes, end)
 }
 
-const emptyInode = (): Inode => ({ bytes: Buffer.alloc(0), sizeBytes: 0, synced: Buffer.alloc(0), unsynced: [] })
+/** What lies behind the size is always zero, so that a file may grow over it. */
+const resize = (content: Content, sizeBytes: number): void => {
+  if (sizeBytes < content.sizeBytes) content.bytes.fill(0, sizeBytes, content.sizeBytes)
+  else copyInto(content, Buffer.alloc(sizeBytes - content.sizeBytes), content.sizeBytes)
+  content.sizeBytes = sizeBytes
+}
+
+const doAgain = (content: Content, change: Change): void => {
+  if ("bytes" in change) copyInto(content, change.bytes, change.position)
+  else resize(content, change.sizeBytes)
+}
+
+const copyOf = ({ bytes, sizeBytes }: Content): Content => ({ bytes: Buffer.from(bytes.subarray(0, sizeBytes)), sizeBytes })
+
+/** Content that is synced. */
+const inodeWith = (content: Content): Inode => ({ ...copyOf(content), synced: copyOf(content), unsynced: [] })
+
+const emptyInode = (): Inode => inodeWith({ bytes: Buffer.alloc(0), sizeBytes: 0 })
 
 const inodeOf = (file: DiskFile): Inode => (file as OpenFile).inode
 
@@ -56,7 +80,9 @@ export class SimulatedDisk implements DiskService {
   calls = 0
   /** Files that are open now. */
   openFiles = 0
+  /** The last calls, in turn; those that went wrong are kept. */
   #trail: Array<string> = []
+  #brokenCalls = new Map<number, string>()
   #directories = new Map<string, Directory>()
   #locked = new Set<string>()
   #crashed = false
@@ -78,9 +104,11 @@ export class SimulatedDisk implements DiskService {
     return false
   }
 
-  /** What the n-th call was. */
+  /** What the n-th call was: one of the last thousand, or one that was to go wrong. */
   callAt(call: number): string {
-    return this.#trail[call - 1] ?? "none"
+    const broken = this.#brokenCalls.get(call)
+    if (broken !== undefined || call > this.calls || call <= this.calls - trailLength) return broken ?? "none"
+    return this.#trail[call % trailLength] ?? "none"
   }
 
   get crashed(): boolean {
@@ -104,7 +132,7 @@ export class SimulatedDisk implements DiskService {
       }
       const kept = new Map<string, Inode>()
       for (const [name, inode] of names) {
-        const copy = copies.get(inode) ?? (unsynced === "kept" ? this.#whole(inode) : this.#afterPowerLoss(inode))
+        const copy = copies.get(inode) ?? inodeWith(unsynced === "kept" ? inode : this.#afterPowerLoss(inode))
         copies.set(inode, copy)
         kept.set(name, copy)
       }
@@ -113,39 +141,31 @@ export class SimulatedDisk implements DiskService {
     return disk
   }
 
-  #whole(inode: Inode): Inode {
-    const bytes = Buffer.from(inode.bytes.subarray(0, inode.sizeBytes))
-    return { bytes, sizeBytes: bytes.length, synced: Buffer.from(bytes), unsynced: [] }
-  }
-
-  #afterPowerLoss(inode: Inode): Inode {
-    const left: Inode = {
-      bytes: Buffer.from(inode.synced),
-      sizeBytes: inode.synced.length,
-      synced: Buffer.alloc(0),
-      unsynced: []
-    }
-    for (const { position, bytes } of inode.unsynced) {
+  #afterPowerLoss(inode: Inode): Content {
+    const left = copyOf(inode.synced)
+    for (const change of inode.unsynced) {
       const fate = this.random()
       if (fate < 0.3) continue
-      if (fate < 0.6) {
-        copyInto(left, bytes, position)
+      if (fate < 0.6 || !("bytes" in change)) {
+        doAgain(left, change)
         continue
       }
+      const { bytes, position } = change
       for (let at = 0; at < bytes.length; ) {
         const end = Math.min(bytes.length, at + sectorBytes - ((position + at) % sectorBytes))
         if (this.random() < 0.5) copyInto(left, bytes.subarray(at, end), position + at)
         at = end
       }
     }
-    return this.#whole(left)
+    return left
   }
 
   /** Turns one bit of a file at rest. */
   flipBit(path: string, bit: number): void {
     const inode = this.#find(path)
-    inode.bytes[bit >>> 3] ^= 1 << (bit & 7)
-    inode.synced = Buffer.from(inode.bytes.subarray(0, inode.sizeBytes))
+    for (const content of [inode, inode.synced]) {
+      if (bit < content.sizeBytes * 8) content.bytes[bit >>> 3] ^= 1 << (bit & 7)
+    }
   }
 
   /** The content of a file as the running system sees it. */
@@ -204,7 +224,7 @@ export class SimulatedDisk implements DiskService {
     const half = bytes.subarray(0, bytes.length >>> 1)
     const put = (what: Buffer) => {
       copyInto(inode, what, position)
-      inode.unsynced.push({ position, bytes: Buffer.from(what) })
+      inode.unsynced.push({ position, bytes: what })
       return what.length
     }
     const fault = this.#call("write", file.path, () => put(half))
@@ -215,6 +235,22 @@ export class SimulatedDisk implements DiskService {
 
   async read(file: DiskFile, target: Uint8Array, position: number): Promise<number> {
     await this.#later()
+    return this.readNow(file, target, position)
+  }
+
+  async sync(file: DiskFile): Promise<void> {
+    await this.#later()
+    this.syncNow(file)
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    await this.#later()
+    this.syncDirectoryNow(path)
+  }
+
+  // The same at once, for what knows no waiting
+
+  readNow(file: DiskFile, target: Uint8Array, position: number): number {
     const fault = this.#call("read", file.path)
     const inode = inodeOf(file)
     const bytes = inode.bytes.subarray(position, Math.min(inode.sizeBytes, position + target.length))
@@ -222,12 +258,25 @@ export class SimulatedDisk implements DiskService {
     return Math.max(0, bytes.length)
   }
 
-  async sync(file: DiskFile): Promise<void> {
-    await this.#later()
+  syncNow(file: DiskFile): void {
     this.#call("sync", file.path)
     const inode = inodeOf(file)
-    inode.synced = Buffer.from(inode.bytes.subarray(0, inode.sizeBytes))
+    for (const change of inode.unsynced) doAgain(inode.synced, change)
     inode.unsynced = []
+  }
+
+  truncateNow(file: DiskFile, sizeBytes: number): void {
+    this.#call("truncate", file.path)
+    const inode = inodeOf(file)
+    resize(inode, sizeBytes)
+    inode.unsynced.push({ sizeBytes })
+  }
+
+  syncDirectoryNow(path: string): void {
+    this.#call("sync directory", path)
+    const directory = this.#directory(path)
+    directory.synced = new Map(directory.names)
+    directory.unsynced = []
   }
 
   rename(from: string, to: string): void {
@@ -245,14 +294,6 @@ export class SimulatedDisk implements DiskService {
     this.#change(this.#directory(dirname(path)), (names) => names.delete(basename(path)))
   }
 
-  async syncDirectory(path: string): Promise<void> {
-    await this.#later()
-    this.#call("sync directory", path)
-    const directory = this.#directory(path)
-    directory.synced = new Map(directory.names)
-    directory.unsynced = []
-  }
-
   lock(directory: string): () => void {
     if (this.#locked.has(directory)) throw new DiskError("ELOCKED", `the directory ${directory} is in use`)
     this.#locked.add(directory)
@@ -268,9 +309,10 @@ export class SimulatedDisk implements DiskService {
   /** Counts a call and lets it go wrong as planned; `half` does half of a write. */
   #call(what: string, path: string, half?: () => void): Fault | undefined {
     if (this.#crashed) throw new DiskError("EIO", "the machine has stopped")
-    this.#trail.push(`${what} ${path}`)
     const fault = this.#faultByCall.get(++this.calls)
+    this.#trail[this.calls % trailLength] = `${what} ${path}`
     if (fault === undefined) return undefined
+    this.#brokenCalls.set(this.calls, `${what} ${path}`)
     if (fault.kind === "partial" || fault.kind === "torn") half?.()
     if (fault.kind === "crash" || fault.kind === "torn") {
       this.#crashed = true
