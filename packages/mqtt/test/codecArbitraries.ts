@@ -16,6 +16,13 @@ export class TestOutput implements Output {
     this.buffer.copy(grown, 0, 0, this.length)
     this.buffer = grown
   }
+  writeRange(source: Buffer, start: number, end: number): number {
+    this.reserve(end - start)
+    const at = this.length
+    source.copy(this.buffer, at, start, end)
+    this.length += end - start
+    return at
+  }
   bytes(): Buffer {
     return Buffer.from(this.buffer.subarray(0, this.length))
   }

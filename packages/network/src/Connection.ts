@@ -46,6 +46,11 @@ export interface Connection {
   reserve(size: number): void
   /** Appends bytes (copied). */
   write(bytes: Uint8Array): void
+  /**
+   * Appends `source[start, end)` and gives where in `buffer` it begins, for who must change some of it. Cheapest where a range
+   * follows the one before it, as messages do that came in one chunk for one reader.
+   */
+  writeRange(source: Buffer, start: number, end: number): number
   /** Appends bytes that nobody will ever change, for instance a big payload on its way to many readers: not copied when large. */
   writeShared(bytes: Buffer): void
   /** Writes now what has gathered; else it is written at the end of the tick. */

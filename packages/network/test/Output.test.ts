@@ -30,16 +30,34 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("settle"), reader, size: fc.constant(0) }) }
 )
 
+const connectReaders = (windowBytes: number) => {
+  const network = new MemoryNetworkService(new MeterTable(), limits, { automatic: false })
+  const { acceptor, peers } = makePeers()
+  const port = network.bind({ kind: "tcp", host: "memory", port: 0, outputBytesMax: 1e9 }, acceptor)
+  const clients: Array<MemoryClient> = []
+  for (let i = 0; i < readers; i++) clients.push(network.connect(port, { windowBytes }))
+  network.settle()
+  const expected = clients.map(() => [] as Array<Buffer>)
+  const check = () => {
+    for (const client of clients) client.resume()
+    network.settle()
+    clients.forEach((client, i) => {
+      const wanted = Buffer.concat(expected[i]!)
+      expect(client.received().equals(wanted)).toBe(true)
+      expect(peers[i]!.connection.bufferedBytes()).toBe(0)
+      expect(peers[i]!.connection.saturated).toBe(false)
+      peers[i]!.connection.close("closed-by-broker")
+    })
+    network.settle()
+    expect(peers.every((peer) => peer.closes === 1)).toBe(true)
+  }
+  return { network, peers, clients, expected, check }
+}
+
 it("is what the readers get", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1_000, max: 150_000 }), (steps, windowBytes) => {
-      const network = new MemoryNetworkService(new MeterTable(), limits, { automatic: false })
-      const { acceptor, peers } = makePeers()
-      const port = network.bind({ kind: "tcp", host: "memory", port: 0, outputBytesMax: 1e9 }, acceptor)
-      const clients: Array<MemoryClient> = []
-      for (let i = 0; i < readers; i++) clients.push(network.connect(port, { windowBytes }))
-      network.settle()
-      const expected = clients.map(() => [] as Array<Buffer>)
+      const { network, peers, clients, expected, check } = connectReaders(windowBytes)
       let fill = 0
       for (const { do: action, reader, size } of steps) {
         const connection = peers[reader]!.connection
@@ -60,18 +78,55 @@ it("is what the readers get", () => {
           }
         }
       }
-      for (const client of clients) client.resume()
-      network.settle()
-      clients.forEach((client, i) => {
-        const wanted = Buffer.concat(expected[i]!)
-        expect(client.received().equals(wanted)).toBe(true)
-        expect(peers[i]!.connection.bufferedBytes()).toBe(0)
-        expect(peers[i]!.connection.saturated).toBe(false)
-        peers[i]!.connection.close("closed-by-broker")
-      })
-      network.settle()
-      expect(peers.every((peer) => peer.closes === 1)).toBe(true)
+      check()
     }),
+    { numRuns: 300 }
+  )
+})
+
+const sourceBytes = 40_000
+const sources = [1, 7].map((factor) => Buffer.from(Array.from({ length: sourceBytes }, (_, i) => (i * factor) % 251)))
+const action = fc.constantFrom("range", "range", "range", "range", "other", "flush", "settle", "pause", "resume")
+/** Most ranges follow the one before them in their source; now and then some bytes go to nobody, or it begins again. */
+const rangeStep = fc.record({
+  action,
+  reader,
+  source: fc.constantFrom(0, 0, 0, 1),
+  skip: fc.constantFrom(0, 0, 0, 4, 90, Number.POSITIVE_INFINITY),
+  size: fc.oneof(fc.constant(90), fc.integer({ min: 1, max: 5_000 }), fc.integer({ min: 20_000, max: 40_000 }))
+})
+
+it("holds for ranges that follow one another, also where they are changed afterwards", () => {
+  fc.assert(
+    fc.property(
+      fc.array(rangeStep, { maxLength: 200, size: "max" }),
+      fc.integer({ min: 1_000, max: 90_000 }),
+      (steps, windowBytes) => {
+        const { network, peers, clients, expected, check } = connectReaders(windowBytes)
+        const positions = sources.map(() => 0)
+        let stamp = 0
+        for (const { action, reader, source: chosen, skip, size } of steps) {
+          const { connection } = peers[reader]!
+          if (action === "range") {
+            const source = sources[chosen]!
+            const start = positions[chosen]! + skip + size > sourceBytes ? 0 : positions[chosen]! + skip
+            positions[chosen] = start + size
+            const at = connection.writeRange(source, start, start + size)
+            connection.buffer[at] = ++stamp & 0xff
+            const wanted = Buffer.from(source.subarray(start, start + size))
+            wanted[0] = stamp & 0xff
+            expected[reader]!.push(wanted)
+          } else if (action === "other") {
+            const bytes = Buffer.alloc(skip === 0 ? size : 4, 0xff)
+            connection.write(bytes)
+            expected[reader]!.push(bytes)
+          } else if (action === "flush") connection.flush()
+          else if (action === "settle") network.settle()
+          else clients[reader]![action]()
+        }
+        check()
+      }
+    ),
     { numRuns: 300 }
   )
 })

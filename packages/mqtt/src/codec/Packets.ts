@@ -20,6 +20,8 @@ export interface Output {
   buffer: Buffer
   length: number
   reserve(size: number): void
+  /** Appends `source[start, end)` and gives where in `buffer` it begins. */
+  writeRange(source: Buffer, start: number, end: number): number
 }
 
 export interface Will {

@@ -133,18 +133,14 @@ const copyFrame = (
   packetSizeMax: number
 ): boolean => {
   const { start, end, packetIdAt } = frame
-  const size = end - start
-  if (size > packetSizeMax) return false
-  out.reserve(size)
-  const at = out.length
-  const buffer = out.buffer
-  writeBytes(buffer, at, source, start, end)
+  if (end - start > packetSizeMax) return false
+  const at = out.writeRange(source, start, end)
+  const { buffer } = out
   buffer[at] = first
   if (packetIdAt !== 0) {
     buffer[at + packetIdAt] = packetId >> 8
     buffer[at + packetIdAt + 1] = packetId
   }
-  out.length = at + size
   return true
 }
 

@@ -46,6 +46,13 @@ export class MemoryConnection implements Connection {
     this.buffer.set(bytes, this.length)
     this.length += bytes.length
   }
+  writeRange(source: Buffer, start: number, end: number): number {
+    this.reserve(end - start)
+    const at = this.length
+    source.copy(this.buffer, at, start, end)
+    this.length += end - start
+    return at
+  }
   writeShared(bytes: Buffer): void {
     this.write(bytes)
   }

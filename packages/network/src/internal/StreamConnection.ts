@@ -72,6 +72,16 @@ export class StreamConnection implements Connection {
   private queue: Array<Waiting> | undefined = undefined
   /** In `sending` and `queue`. */
   private waitingBytes = 0
+  /**
+   * What `writeRange` has copied ahead: from `length` on, up to where `aheadSource` ends to be copied (`aheadEnd`), the byte at
+   * i of `buffer` is the one at i + `aheadShift` of `aheadSource`. Nothing but `writeRange` writes behind `length`; whatever
+   * takes `length` back or changes the buffer forgets the source.
+   */
+  private aheadSource: Buffer | undefined = undefined
+  private aheadShift = 0
+  /** Where in the source the ranges began that follow one another. */
+  private aheadStart = 0
+  private aheadEnd = 0
 
   constructor(
     readonly carrier: Carrier,
@@ -100,6 +110,31 @@ export class StreamConnection implements Connection {
     if (size <= loopCopyBytesMax) for (let i = 0; i < size; i++) buffer[length + i] = bytes[i] as number
     else buffer.set(bytes, length)
     this.length = length + size
+  }
+
+  writeRange(source: Buffer, start: number, end: number): number {
+    const size = end - start
+    if (this.length + size > this.capacity) this.makeRoom(size)
+    const at = this.length
+    if (source !== this.aheadSource || start - at !== this.aheadShift) {
+      this.aheadSource = source
+      this.aheadShift = start - at
+      this.aheadStart = start
+      this.aheadEnd = start
+    }
+    if (end > this.aheadEnd) this.copyAhead(source, start, end)
+    this.length = at + size
+    return at
+  }
+
+  /** Copies a range, and behind it as much as has followed on before it: the copies of a long run double in size. */
+  private copyAhead(source: Buffer, start: number, end: number): void {
+    const { buffer, aheadShift } = this
+    const from = Math.max(start, this.aheadEnd)
+    const until = Math.min(end + start - this.aheadStart, source.length, buffer.length + aheadShift)
+    if (until - from <= loopCopyBytesMax) for (let i = from; i < until; i++) buffer[i - aheadShift] = source[i] as number
+    else source.copy(buffer, from - aheadShift, from, until)
+    this.aheadEnd = until
   }
 
   writeShared(bytes: Buffer): void {
@@ -261,6 +296,7 @@ export class StreamConnection implements Connection {
       releaseSlab(this.buffer)
       this.buffer = large
       this.capacity = largeSlabBytes
+      this.aheadSource = undefined
       return
     }
     const wasFull = this.length > 0
@@ -293,6 +329,7 @@ export class StreamConnection implements Connection {
     const bytes = length === buffer.length ? buffer : buffer.subarray(0, length)
     if (this.give(bytes)) {
       this.length = 0
+      this.aheadSource = undefined
       return
     }
     this.sending = { slab: buffer, bytes }
@@ -348,6 +385,7 @@ export class StreamConnection implements Connection {
     this.buffer = noSlab
     this.capacity = 0
     this.length = 0
+    this.aheadSource = undefined
   }
 
   /** Lets writers to a closed connection write on, into nothing. */
@@ -355,5 +393,6 @@ export class StreamConnection implements Connection {
     this.buffer = size > largeSlabBytes ? Buffer.allocUnsafeSlow(size) : scrapSlab
     this.capacity = 0
     this.length = 0
+    this.aheadSource = undefined
   }
 }
