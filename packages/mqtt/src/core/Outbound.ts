@@ -282,23 +282,23 @@ export class Outbound implements SlicedWork {
     }
   }
 
-  // --- acknowledgements
+  // --- acknowledgements; `nowMs`: when they came
 
-  puback(packetId: number): AckResult {
+  puback(packetId: number, nowMs: number): AckResult {
     const delivery = this.inflight?.get(packetId)
     if (delivery === undefined || !wasSent(delivery)) return "unknown"
     if (delivery.qos !== 1) return "protocol-error"
-    this.finish(delivery)
+    this.finish(delivery, nowMs)
     return "done"
   }
 
-  pubrec(packetId: number, reasonCode: number): AckResult {
+  pubrec(packetId: number, reasonCode: number, nowMs: number): AckResult {
     const delivery = this.inflight?.get(packetId)
     if (delivery === undefined || !wasSent(delivery)) return "unknown"
     if (delivery.qos !== 2) return "protocol-error"
     if (reasonCode >= 0x80) {
       // The receiver refused it: the identifier is free again [MQTT-4.9.0-2].
-      if (delivery.state === "sent") this.finish(delivery)
+      if (delivery.state === "sent") this.finish(delivery, nowMs)
       return "done"
     }
     if (delivery.state === "released") {
@@ -315,19 +315,19 @@ export class Outbound implements SlicedWork {
     return "done"
   }
 
-  pubcomp(packetId: number): AckResult {
+  pubcomp(packetId: number, nowMs: number): AckResult {
     const delivery = this.inflight?.get(packetId)
     if (delivery === undefined) return "unknown"
     if (delivery.state !== "released") return delivery.qos === 2 ? "unknown" : "protocol-error"
-    this.finish(delivery)
+    this.finish(delivery, nowMs)
     return "done"
   }
 
-  private finish(delivery: Delivery): void {
+  private finish(delivery: Delivery, nowMs: number): void {
     // A retained message may be old; how long it was kept says nothing of its reader.
     if (delivery.message !== undefined && !delivery.dup && delivery.source !== retainedSource) {
       const { topic, publishedAtMs } = delivery.message
-      this.context.observeLatency(this.session, topic, this.context.nowMs() - publishedAtMs)
+      this.context.observeLatency(this.session, topic, nowMs - publishedAtMs)
     }
     this.complete(delivery)
     this.session.roomAgain()

@@ -5,6 +5,6 @@ import type { ConnectionMachine } from "../ConnectionMachine.js"
 
 export const handlePubcomp = (machine: ConnectionMachine, packetId: number): void => {
   machine.context.counters.acknowledgementsReceived++
-  const result = machine.session?.outbound.pubcomp(packetId)
+  const result = machine.session?.outbound.pubcomp(packetId, machine.context.receivedAtMs)
   if (result === "protocol-error") machine.protocolError("PUBCOMP for a message of QoS 1")
 }

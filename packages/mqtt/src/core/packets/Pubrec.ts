@@ -7,7 +7,7 @@ import type { ConnectionMachine } from "../ConnectionMachine.js"
 
 export const handlePubrec = (machine: ConnectionMachine, packetId: number, reasonCode: number): void => {
   machine.context.counters.acknowledgementsReceived++
-  const result = machine.session?.outbound.pubrec(packetId, reasonCode)
+  const result = machine.session?.outbound.pubrec(packetId, reasonCode, machine.context.receivedAtMs)
   if (result === "protocol-error") {
     machine.protocolError("PUBREC for a message of QoS 1")
   } else if (result === "unknown" && reasonCode < 0x80) {
