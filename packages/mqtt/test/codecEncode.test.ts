@@ -11,7 +11,7 @@ import { encodeDisconnect } from "../src/codec/Disconnect.js"
 import type { Diagnostics, ProtocolVersion } from "../src/codec/Packets.js"
 import { packetSizeLimit } from "../src/codec/Packets.js"
 import { encodePingresp } from "../src/codec/Ping.js"
-import { encodePublish, framesOf, type PublishContent } from "../src/codec/PublishEncoder.js"
+import { encodePublish, receivedFrame, type PublishContent } from "../src/codec/PublishEncoder.js"
 import { connackReturnCode } from "../src/codec/ReasonCode.js"
 import { encodeSuback, encodeUnsuback } from "../src/codec/Suback.js"
 import {
@@ -153,9 +153,9 @@ describe("PUBLISH", () => {
           const { parser, seen } = record()
           let message: PublishContent | undefined
           const { handler } = parser as unknown as { handler: { onPublish: unknown } }
-          handler.onPublish = (publish: Parameters<typeof framesOf>[0]) => {
+          handler.onPublish = (publish: Parameters<typeof receivedFrame>[0]) => {
             const { topic, buffer, payloadStart, payloadEnd, properties } = publish
-            message = { topic, bytes: buffer, payloadStart, payloadEnd, properties, cache: framesOf(publish, version) }
+            message = { topic, bytes: buffer, payloadStart, payloadEnd, properties, cache: receivedFrame(publish, version) }
           }
           parser.push(connectBytes(version))
           expect(seen.length).toBe(1)

@@ -55,6 +55,8 @@ export class RouteTable {
   private readonly filters = new FilterTree<Entry>()
   private routes = new Map<string, Route>()
   private olderRoutes = new Map<string, Route>()
+  /** The one that was asked for last, until anything changes: messages of one topic come in runs. */
+  private recent: Route | undefined = undefined
   private readonly matched: Array<Entry> = []
   private readonly collect = (entry: Entry) => void this.matched.push(entry)
   private version = 0
@@ -161,9 +163,16 @@ export class RouteTable {
   /** Forgets what is cached: a subscriber became durable, or stopped being so. */
   invalidate(): void {
     this.version++
+    this.recent = undefined
   }
 
   route(topic: string): Route {
+    if (this.recent?.topic === topic) return this.recent
+    this.recent = this.find(topic)
+    return this.recent
+  }
+
+  private find(topic: string): Route {
     let route = this.routes.get(topic)
     if (route !== undefined && route.version === this.version) return route
     route = this.olderRoutes.get(topic)
@@ -194,6 +203,7 @@ export class RouteTable {
   }
 
   private changed(filter: string): void {
+    this.recent = undefined
     if (hasWildcard(filter)) {
       this.version++
     } else {

@@ -83,7 +83,7 @@ export class ParsedPublish {
     }
     this.topic =
       topicEnd === topicStart && this.topicAlias !== 0 ? "" : this.topicName(buffer, topicStart, topicEnd, topicEnd - topicStart)
-    this.buffer = buffer
+    if (this.buffer !== buffer) this.buffer = buffer
     this.frameStart = frameStart
     this.frameEnd = frameEnd
     this.topicStart = topicStart

@@ -3,8 +3,8 @@
  *
  * What most subscribers of a message get differs in the first byte and the packet id alone. So a message remembers its encoded
  * forms (`PublishFrames`, kept in `Message.cache`): the first subscriber of a kind has it encoded, the others have it copied
- * and two places patched. A message that came in from an MQTT client brings its own frame along (`framesOf`), where it has
- * no properties: then it is never encoded at all. What only one subscriber has (`PublishExtras`) is encoded for it alone.
+ * and two places patched. A message that came in from an MQTT client remembers the frame it came in (`receivedFrame`), where
+ * it has no properties: then it is never encoded at all. What only one subscriber has (`PublishExtras`) is encoded for it alone.
  */
 import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
 import type { Output, ProtocolVersion } from "./Packets.js"
@@ -19,7 +19,7 @@ export interface PublishContent {
   readonly payloadStart: number
   readonly payloadEnd: number
   readonly properties: MessageProperties | undefined
-  /** The encoder's own, of the content's making or undefined at first. */
+  /** The encoder's own: `receivedFrame` or undefined at first, then `PublishFrames`. */
   cache: unknown
 }
 
@@ -58,29 +58,37 @@ export class PublishFrames {
   ) {}
 }
 
+const framesOf = (content: PublishContent): PublishFrames | undefined => {
+  const { cache, bytes, payloadEnd } = content
+  if (typeof cache !== "number") return cache as PublishFrames | undefined
+  const kind = (cache & 3) as Kind
+  return new PublishFrames(kind, bytes, cache >> 2, payloadEnd, receivedIdOffset(content, kind, cache >> 2), undefined)
+}
+
 const find = (content: PublishContent, kind: Kind): PublishFrames | undefined => {
-  let frame = content.cache as PublishFrames | undefined
+  let frame = framesOf(content)
   while (frame !== undefined && frame.kind !== kind) frame = frame.next
   return frame
 }
 
 /** Puts a form without bytes in front. */
 const add = (content: PublishContent, kind: Kind): PublishFrames => {
-  const frame = new PublishFrames(kind, undefined, 0, 0, 0, content.cache as PublishFrames | undefined)
+  const frame = new PublishFrames(kind, undefined, 0, 0, 0, framesOf(content))
   content.cache = frame
   return frame
 }
 
 /**
- * The frame that a message came in, for `Message.cache`. Undefined where it cannot be sent on as it is (properties, aliases), or
- * is so large that keeping it is not worth it. Not to be used where the broker changes topic or payload on the way.
+ * The frame that a message came in, for `Message.cache`: where in the message's bytes it begins, and its kind, in one number. Its
+ * end is the payload's. Undefined where it cannot be sent on as it is (properties, aliases). Not to be used where the broker
+ * changes topic or payload on the way.
  */
-export const framesOf = (publish: ParsedPublish, version: ProtocolVersion): PublishFrames | undefined => {
-  const { buffer, frameStart, frameEnd, qos } = publish
-  if (publish.hasProperties || frameEnd - frameStart > frameSizeMax) return undefined
-  const packetIdAt = qos === 0 ? 0 : publish.topicEnd - frameStart
-  return new PublishFrames(kindOf(version, qos), buffer, frameStart, frameEnd, packetIdAt, undefined)
-}
+export const receivedFrame = (publish: ParsedPublish, version: ProtocolVersion): number | undefined =>
+  publish.hasProperties ? undefined : (publish.frameStart << 2) | kindOf(version, publish.qos)
+
+/** Between packet id and payload there is nothing, or in version 5 the length of no properties. */
+const receivedIdOffset = (content: PublishContent, kind: Kind, start: number): number =>
+  (kind & 1) === 0 ? 0 : content.payloadStart - (kind === 3 ? 3 : 2) - start
 
 /**
  * Writes one PUBLISH. `dup` is for a repeated QoS 1 or 2 delivery; `packetId` is ignored for QoS 0. False, with nothing written,
@@ -103,8 +111,17 @@ export const encodePublish = (
     return encodeWhole(out, first, version, content, packetId, extras, packetSizeMax) > 0
   }
   const kind = kindOf(version, qos)
+  const { cache } = content
+  if (typeof cache === "number" && (cache & 3) === kind) {
+    const start = cache >> 2
+    const idOffset = receivedIdOffset(content, kind, start)
+    return copyFrame(out, first, content.bytes, start, content.payloadEnd, idOffset, packetId, packetSizeMax)
+  }
   const frame = find(content, kind)
-  if (frame?.buffer !== undefined) return copyFrame(out, first, frame, frame.buffer, packetId, packetSizeMax)
+  if (frame?.buffer !== undefined) {
+    const { buffer, start, end, packetIdAt } = frame
+    return copyFrame(out, first, buffer, start, end, packetIdAt, packetId, packetSizeMax)
+  }
   const size = encodeWhole(out, first, version, content, packetId, undefined, packetSizeMax)
   if (size === 0) return false
   if (frame === undefined) add(content, kind)
@@ -127,12 +144,13 @@ const packetIdOffset = (frame: Buffer): number => {
 const copyFrame = (
   out: Output,
   first: number,
-  frame: PublishFrames,
   source: Buffer,
+  start: number,
+  end: number,
+  packetIdAt: number,
   packetId: number,
   packetSizeMax: number
 ): boolean => {
-  const { start, end, packetIdAt } = frame
   if (end - start > packetSizeMax) return false
   const at = out.writeRange(source, start, end)
   const { buffer } = out

@@ -151,6 +151,8 @@ export class Outbound implements SlicedWork {
 
   /** Sends what there is room for; called whenever there may be room. */
   pump(): void {
+    const { queue, feed, resends, replays } = this
+    if (queue === undefined && feed === undefined && resends === undefined && replays === undefined) return
     if (this.output === undefined || this.pumping) return
     this.pumping = true
     this.pumpResends()

@@ -7,7 +7,7 @@ import { isUtf8 } from "node:buffer"
 import { Message } from "@effectmq/messaging/Message"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { ParsedPublish } from "../../codec/ParsedPublish.js"
-import { framesOf } from "../../codec/PublishEncoder.js"
+import { receivedFrame } from "../../codec/PublishEncoder.js"
 import { ReasonCode } from "../../codec/ReasonCode.js"
 import type { Admission } from "../ConnectionContext.js"
 import type { ConnectionMachine } from "../ConnectionMachine.js"
@@ -161,7 +161,7 @@ const send = (
     if (id === undefined && qos > 0) refuseLater(machine, publish.packetId, token)
     return
   }
-  if (target === topic) message.cache = framesOf(publish, machine.version)
+  if (target === topic) message.cache = receivedFrame(publish, machine.version)
   if (qos === 0) space.publish(message)
   else space.publish(message, machine, token)
 }
