@@ -40,7 +40,7 @@ const arrivalsByLabel = (arrivals: ReadonlyArray<Arrival>): Map<string, Array<Ar
   return byLabel
 }
 
-const lives = (epoch: Epoch): boolean => epoch.durable && epoch.endedAt === undefined
+const lives = (epoch: Epoch): boolean => epoch.durable && epoch.endedAt === undefined && !epoch.mayHaveEnded
 
 /** What was acknowledged reaches every persistent session that was subscribed. */
 export const nothingLost = (ledger: Ledger): Array<string> => {
@@ -71,8 +71,10 @@ export const groupsServed = (ledger: Ledger): Array<string> => {
       if (!owed(sent) || got.has(sent.label)) continue
       if (!members.some((epoch) => lives(epoch) && obliging(epoch, sent, group) !== undefined)) continue
       // What was begun at QoS 2 with a member whose session then ended goes to nobody else [MQTT-4.8.2-5].
-      const mayHaveEnded = members.some((epoch) => epoch.endedAt !== undefined && epoch.endedAt > sent.sentAt)
-      if (sent.qos === 2 && mayHaveEnded) continue
+      const sinceEnded = members.some(
+        (epoch) => epoch.mayHaveEnded || (epoch.endedAt !== undefined && epoch.endedAt > sent.sentAt)
+      )
+      if (sent.qos === 2 && sinceEnded) continue
       wrong.push(`${sent.label} (${sent.topic}) reached no member of ${group}`)
     }
   }
@@ -91,10 +93,28 @@ export const nothingTwice = (ledger: Ledger): Array<string> => {
     for (const [label, arrivals] of arrivalsByLabel(epochs.flatMap((epoch) => epoch.arrivals))) {
       const sent = ledger.sentByLabel.get(label) as Sent
       if (sent.kind === "will" || sent.qos === 1) continue
-      // A group says where it is only now and then, so after a crash it may repeat: see GroupStore.
-      if (ledger.crashes.length > 0 && epochs.some((epoch) => isOfGroup(epoch, sent.topic))) continue
       const live = arrivals.filter(({ qos, retain }) => qos === sent.qos && !retain)
       if (live.length > 1) wrong.push(`${label} (QoS ${sent.qos}, ${sent.topic}) reached ${clientId} ${live.length} times`)
+    }
+  }
+  return wrong
+}
+
+/** Of a shared group, one member gets a message at QoS 2, once [MQTT-4.8.2-4], [MQTT-4.8.2-5]. */
+export const groupsServedOnce = (ledger: Ledger): Array<string> => {
+  const wrong: Array<string> = []
+  const groups = new Set(ledger.epochs.flatMap((epoch) => epoch.subscriptions.flatMap((one) => one.group ?? [])))
+  for (const group of groups) {
+    const clientIdsByLabel = new Map<string, Array<string>>()
+    for (const { clientId, subscriptions, arrivals } of ledger.epochs) {
+      const filters = subscriptions.filter((one) => one.group === group).map(({ filter }) => filter)
+      for (const { label, topic, qos } of arrivals) {
+        if (qos !== 2 || !filters.some((filter) => matches(filter, topic))) continue
+        clientIdsByLabel.set(label, [...(clientIdsByLabel.get(label) ?? []), clientId])
+      }
+    }
+    for (const [label, clientIds] of clientIdsByLabel) {
+      if (clientIds.length > 1) wrong.push(`${label} reached ${group} ${clientIds.length} times: ${clientIds.join(", ")}`)
     }
   }
   return wrong
@@ -208,4 +228,13 @@ export const retainedSeen = (ledger: Ledger): Array<string> => {
   return wrong
 }
 
-export const checks = { nothingLost, groupsServed, nothingTwice, retainedOncePerSubscribe, inOrder, nothingUnasked, retainedSeen }
+export const checks = {
+  nothingLost,
+  groupsServed,
+  groupsServedOnce,
+  nothingTwice,
+  retainedOncePerSubscribe,
+  inOrder,
+  nothingUnasked,
+  retainedSeen
+}

@@ -53,6 +53,8 @@ export interface Epoch {
   readonly startedAt: number
   /** Whatever ended it: a clean start, its expiry. */
   endedAt: number | undefined
+  /** Nobody outside can know whether it is still the same session. */
+  mayHaveEnded: boolean
   readonly subscriptions: Array<SubscriptionRecord>
   readonly arrivals: Array<Arrival>
 }
@@ -123,7 +125,16 @@ export class Ledger {
   begin(clientId: string, durable: boolean): Epoch {
     const number = this.epochs.filter((epoch) => epoch.clientId === clientId).length + 1
     const startedAt = this.next()
-    const epoch: Epoch = { clientId, number, durable, startedAt, endedAt: undefined, subscriptions: [], arrivals: [] }
+    const epoch: Epoch = {
+      clientId,
+      number,
+      durable,
+      startedAt,
+      endedAt: undefined,
+      mayHaveEnded: false,
+      subscriptions: [],
+      arrivals: []
+    }
     this.epochs.push(epoch)
     return epoch
   }

@@ -392,6 +392,8 @@ export class ModelClient {
     if (sessionPresent && this.connectSentMs > Math.max(this.lastGoneMs, this.lastRestartMs) + expiryMs + slackMs) {
       this.ledger.fault(`${clientId}: its session should have expired`)
     }
+    // It may have, and a CONNECT whose CONNACK never came may have made the one that is present.
+    if (sessionPresent && this.ledger.now() >= this.lostMs + expiryMs) epoch.mayHaveEnded = true
   }
 
   private received(packet: IPublishPacket, messageId: number): void {

@@ -1,92 +1,113 @@
 /**
- * Where durable shared groups have got to, kept in the compacted topic `__groups`.
+ * What durable shared groups must know after a restart, kept in the compacted topic `__groups` (`core/GroupRecords`): how far a
+ * group has read, what of that is not done, and which messages it has begun to give at QoS 2, and to whom.
  *
- * Key: group name, 0, filter. Value, version 1 (all varints): version, number of sources, then per source the next offset to
- * look at, how many offsets are held (given out or returned, and not acknowledged), and these.
+ * A snapshot of a group is written every few seconds, so that a crash can repeat what was acknowledged since at QoS 1. Every
+ * hand-out at QoS 2 is written behind it, all of one tick in one record, and is told when that is durable.
  *
- * It is written every few seconds and at stop, so that a crash can repeat what was acknowledged since: at least once.
+ * Invariants
+ * - One write is on its way at a time; what comes meanwhile is gathered. A write that failed is made good by a snapshot, before any
+ *   other hand-out of that group.
+ * - A group that has no members keeps a record that says that nothing before it matters, until it is certain that no session comes
+ *   back as its member.
  */
-import { ByteReader } from "@effectmq/bytes/ByteReader"
-import { ByteWriter } from "@effectmq/bytes/ByteWriter"
-import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import { forEachRecord } from "@effectmq/schemas/record/RecordCursor"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
-import type { LogFeed } from "./LogFeed.js"
-import type { SharedGroup } from "./SharedGroup.js"
-import { ShardWriter } from "./ShardWriter.js"
+import {
+  decodeHandOuts,
+  decodeSnapshot,
+  encodeHandOuts,
+  encodeSnapshot,
+  type GroupPlace,
+  type GroupSnapshot,
+  type Holder,
+  handOutsKey,
+  placeKey,
+  readGroupKey,
+  snapshotKey
+} from "./core/GroupRecords.js"
+import type { HandOutJournal, SharedGroup } from "./SharedGroup.js"
 import type { Time } from "./Time.js"
 
-interface Progress {
+/** Hand-outs behind one snapshot: past them another is written. */
+const handOutsMax = 4096
+const batchBytesMax = 1024 * 1024
+const retryMs = 1000
+
+/** A group as the topic holds it, its hand-outs put into the snapshot. */
+export interface StoredGroup {
   readonly positions: ReadonlyArray<number>
-  readonly held: ReadonlyArray<{ readonly source: number; readonly offset: number }>
+  /** By source and offset. */
+  readonly placesByKey: ReadonlyMap<string, GroupPlace>
 }
 
-interface Write {
-  readonly key: string
-  readonly value: Uint8Array | undefined
+interface Loaded {
+  generation: number
+  positions: ReadonlyArray<number> | undefined
+  readonly placesByKey: Map<string, GroupPlace>
+  /** One past the highest number of its hand-outs. */
+  numbers: number
 }
 
-const version = 1
+/** One group's part of the topic. */
+class GroupLog {
+  /** What there is to write; undefined removes everything. */
+  snapshot: (() => GroupSnapshot) | undefined
+  isDirty = true
+  handOuts: Array<GroupPlace> = []
+  /** To be called when what is dirty is durable. */
+  gates: Array<() => void> = []
+  /** Hand-outs since the snapshot. */
+  handOutCount = 0
+  nextNumber = 0
+  generation = 0
+  /** The newest snapshot; undefined where it may not be stored. */
+  saved: Buffer | undefined
+  /** Members whose leaving is being written. */
+  leaving = 0
+  isRetired = false
 
-export const encodeGroupProgress = (positions: ReadonlyArray<number>, held: ReadonlyArray<ReadonlyArray<number>>): Uint8Array => {
-  const writer = new ByteWriter({ sizeBytes: 256 })
-  writer.varint(version)
-  writer.varint(positions.length)
-  for (let source = 0; source < positions.length; source++) {
-    writer.varlong(positions[source] as number)
-    const offsets = held[source] ?? []
-    writer.varint(offsets.length)
-    for (const offset of offsets) writer.varlong(offset)
-  }
-  return Buffer.from(writer.buffer.subarray(0, writer.position))
+  constructor(
+    readonly key: string,
+    /** One past the highest number that stands in the topic. */
+    public numbers: number
+  ) {}
 }
 
-/** undefined where the version is not known. */
-export const decodeGroupProgress = (value: Uint8Array): Progress | undefined => {
-  const reader = new ByteReader(value)
-  if (reader.varint() !== version) return undefined
-  const positions: Array<number> = []
-  const held: Array<{ source: number; offset: number }> = []
-  const sources = reader.varint()
-  for (let source = 0; source < sources; source++) {
-    positions.push(reader.varlong())
-    for (let left = reader.varint(); left > 0; left--) held.push({ source, offset: reader.varlong() })
-  }
-  return { positions, held }
+interface Written {
+  readonly log: GroupLog
+  readonly isRemoval: boolean
+  readonly gates: ReadonlyArray<() => void>
 }
 
-const keyOf = (group: SharedGroup): string => `${group.name}\u0000${group.filter}`
+const keyOf = (group: SharedGroup): string => snapshotKey(group.name, group.filter)
 
-export class GroupStore {
-  private readonly progressByKey = new Map<string, Progress>()
-  private readonly savedByKey = new Map<string, Uint8Array>()
-  private readonly writer: ShardWriter<Write>
+export class GroupStore implements HandOutJournal {
+  private readonly loadedByKey = new Map<string, Loaded>()
+  private readonly logsByKey = new Map<string, GroupLog>()
+  private marked = new Set<GroupLog>()
+  private generation = 0
+  private scheduled = false
+  private writing = 0
+  private readonly builder = new RecordBatchBuilder()
 
   private constructor(
-    shard: Shard,
-    time: Time,
-    private readonly sourceCount: number
-  ) {
-    this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {
-      // Not saved: the next round writes it again.
-      if (error !== undefined) for (const { key } of writes) this.savedByKey.delete(key)
-    })
-  }
+    private readonly shard: Shard,
+    private readonly time: Time
+  ) {}
 
-  static open(shard: Shard, time: Time, sourceCount: number): Effect.Effect<GroupStore, StorageError | OffsetOutOfRange> {
+  static open(shard: Shard, time: Time): Effect.Effect<GroupStore, StorageError | OffsetOutOfRange> {
     return Effect.gen(function* () {
-      const store = new GroupStore(shard, time, sourceCount)
+      const store = new GroupStore(shard, time)
       let position = shard.startOffset()
       while (position < shard.committedOffset()) {
         const result = yield* shard.read(position, { bytesMax: 1024 * 1024 })
         for (const batch of result.batches) {
           forEachRecord(batch, (record) => {
-            const key = record.key?.toString("utf8") ?? ""
-            const progress = record.value === undefined ? undefined : decodeGroupProgress(record.value)
-            if (progress === undefined) store.progressByKey.delete(key)
-            else store.progressByKey.set(key, progress)
+            if (record.offset >= position) store.take(record.key?.toString("utf8") ?? "", record.value)
           })
         }
         position = result.nextOffset
@@ -95,43 +116,198 @@ export class GroupStore {
     })
   }
 
-  /** Where the group was when it was last saved. */
-  positions(group: SharedGroup): ReadonlyArray<number> | undefined {
-    return this.progressByKey.get(keyOf(group))?.positions
+  /** The group as it was stored before the start; undefined where it was not. */
+  stored(group: SharedGroup): StoredGroup | undefined {
+    const loaded = this.loadedByKey.get(keyOf(group))
+    return loaded?.positions === undefined ? undefined : { positions: loaded.positions, placesByKey: loaded.placesByKey }
   }
 
-  /** What it held then and no member has claimed since. */
-  held(group: SharedGroup): ReadonlyArray<{ readonly source: number; readonly offset: number }> {
-    const held = this.progressByKey.get(keyOf(group))?.held ?? []
-    return held.filter(({ source, offset }) => !group.isClaimed(source, offset))
+  /** The groups that go on from before the start are kept: what is stored of others goes. */
+  started(): void {
+    for (const [key, { numbers }] of this.loadedByKey) {
+      if (!this.logsByKey.has(key)) this.mark(this.log(key, numbers))
+    }
+    this.loadedByKey.clear()
   }
 
-  save(group: SharedGroup, feed: LogFeed<SharedGroup>): void {
+  /** From now on the group is kept. */
+  keep(group: SharedGroup, snapshot: () => GroupSnapshot): void {
     const key = keyOf(group)
-    const sources = Array.from({ length: this.sourceCount }, (_, source) => source)
-    const value = encodeGroupProgress(
-      sources.map((source) => feed.safePosition(source)),
-      sources.map((source) => group.held(source))
-    )
-    const saved = this.savedByKey.get(key)
-    if (saved !== undefined && Buffer.compare(saved, value) === 0) return
-    this.savedByKey.set(key, value)
-    this.writer.append({ key, value })
+    const log = this.log(key, this.loadedByKey.get(key)?.numbers ?? 0)
+    log.snapshot = snapshot
+    log.isRetired = false
+    log.saved = undefined
+    this.save(group)
   }
 
-  /** Appends what has gathered in this tick. */
+  /** A snapshot, where it differs from the last. */
+  save(group: SharedGroup): void {
+    const log = this.logsByKey.get(keyOf(group))
+    if (log === undefined || log.isRetired) return
+    log.isDirty = true
+    this.mark(log)
+  }
+
+  handedOut(group: SharedGroup, source: number, offset: number, holder: Holder | undefined, durable?: () => void): void {
+    const log = this.logsByKey.get(keyOf(group))
+    if (log === undefined || log.isRetired) {
+      durable?.()
+      return
+    }
+    log.handOuts.push({ source, offset, holder })
+    if (durable !== undefined) log.gates.push(durable)
+    this.mark(log)
+  }
+
+  /** The group has no members any more. */
+  retire(group: SharedGroup, ends: ReadonlyArray<number>): void {
+    const log = this.logsByKey.get(keyOf(group))
+    if (log === undefined) return
+    log.isRetired = true
+    log.isDirty = true
+    log.snapshot = () => ({ positions: ends, places: [] })
+    this.forgetRetired(log)
+    this.mark(log)
+  }
+
+  /** A member leaves; the answer, to be called when no restart brings it back, lets a group that has no members be forgotten. */
+  leaving(group: SharedGroup): () => void {
+    const log = this.logsByKey.get(keyOf(group))
+    if (log === undefined) return () => {}
+    log.leaving++
+    return () => {
+      log.leaving--
+      this.forgetRetired(log)
+    }
+  }
+
+  /** Appends what has gathered: the last thing before the engine closes. */
   flush(): void {
-    this.writer.flush()
+    this.scheduled = false
+    if (this.marked.size === 0) return
+    const { marked } = this
+    this.marked = new Set()
+    // Held up by one until every batch of this round has been handed in.
+    this.writing++
+    const finish = () => {
+      this.writing--
+      if (this.marked.size > 0) this.schedule()
+    }
+    let batch: Array<Written> = []
+    for (const log of marked) {
+      const { gates } = log
+      log.gates = []
+      batch.push({ log, isRemoval: log.snapshot === undefined, gates })
+      this.encode(log)
+      if (this.builder.sizeBytes >= batchBytesMax) {
+        this.append(batch, finish)
+        batch = []
+      }
+    }
+    this.append(batch, finish)
+    finish()
   }
 
-  remove(group: SharedGroup): void {
-    const key = keyOf(group)
-    this.progressByKey.delete(key)
-    this.savedByKey.delete(key)
-    this.writer.append({ key, value: undefined })
+  private append(batch: ReadonlyArray<Written>, finish: () => void): void {
+    if (this.builder.count === 0) return
+    this.writing++
+    this.shard.append(this.builder.finish(), (error) => {
+      if (error === undefined) for (const written of batch) this.written(written)
+      else this.refused(batch)
+      finish()
+    })
   }
-}
 
-const encodeWrite = (builder: RecordBatchBuilder, write: Write): void => {
-  builder.append(0, write.key, write.value)
+  private written({ log, isRemoval, gates }: Written): void {
+    if (isRemoval && log.snapshot === undefined) this.logsByKey.delete(log.key)
+    for (const open of gates) open()
+  }
+
+  /** What could not be written is written again, by snapshots; who waits goes on waiting. */
+  private refused(batch: ReadonlyArray<Written>): void {
+    for (const { log, gates } of batch) {
+      log.saved = undefined
+      log.gates.unshift(...gates)
+    }
+    this.time.after(retryMs, () => {
+      for (const { log } of batch) this.mark(log)
+    })
+  }
+
+  private encode(log: GroupLog): void {
+    const nowMs = this.time.nowMs()
+    const { key, snapshot, handOuts } = log
+    log.handOuts = []
+    if (snapshot === undefined) {
+      for (let number = 0; number < log.numbers; number++) this.builder.append(nowMs, handOutsKey(key, number), undefined)
+      this.builder.append(nowMs, key, undefined)
+      return
+    }
+    const handOutCount = log.handOutCount + handOuts.length
+    if (!log.isDirty && log.saved !== undefined && handOutCount <= handOutsMax) {
+      log.handOutCount = handOutCount
+      const number = log.nextNumber++
+      log.numbers = Math.max(log.numbers, log.nextNumber)
+      this.builder.append(nowMs, handOutsKey(key, number), encodeHandOuts(log.generation, handOuts))
+      return
+    }
+    log.isDirty = false
+    const now = snapshot()
+    if (handOutCount === 0 && log.saved?.equals(encodeSnapshot(log.generation, now)) === true) return
+    log.generation = ++this.generation
+    log.saved = encodeSnapshot(log.generation, now)
+    log.handOutCount = 0
+    log.nextNumber = 0
+    this.builder.append(nowMs, key, log.saved)
+  }
+
+  private log(key: string, numbers: number): GroupLog {
+    let log = this.logsByKey.get(key)
+    if (log === undefined) {
+      log = new GroupLog(key, numbers)
+      this.logsByKey.set(key, log)
+    }
+    return log
+  }
+
+  private forgetRetired(log: GroupLog): void {
+    if (!log.isRetired || log.leaving > 0) return
+    log.snapshot = undefined
+    this.mark(log)
+  }
+
+  private mark(log: GroupLog): void {
+    this.marked.add(log)
+    this.schedule()
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.writing > 0) return
+    this.scheduled = true
+    this.time.afterTick(() => {
+      if (this.scheduled) this.flush()
+    })
+  }
+
+  private take(recordKey: string, value: Uint8Array | undefined): void {
+    const { group, number } = readGroupKey(recordKey)
+    let loaded = this.loadedByKey.get(group)
+    if (loaded === undefined) {
+      loaded = { generation: -1, positions: undefined, placesByKey: new Map(), numbers: 0 }
+      this.loadedByKey.set(group, loaded)
+    }
+    if (number !== undefined) {
+      loaded.numbers = Math.max(loaded.numbers, number + 1)
+      const handOuts = value === undefined ? undefined : decodeHandOuts(value)
+      if (handOuts === undefined || handOuts.generation !== loaded.generation) return
+      for (const place of handOuts.places) loaded.placesByKey.set(placeKey(place.source, place.offset), place)
+      return
+    }
+    const snapshot = value === undefined ? undefined : decodeSnapshot(value)
+    loaded.placesByKey.clear()
+    loaded.positions = snapshot?.positions
+    loaded.generation = snapshot?.generation ?? -1
+    this.generation = Math.max(this.generation, loaded.generation)
+    for (const place of snapshot?.places ?? []) loaded.placesByKey.set(placeKey(place.source, place.offset), place)
+  }
 }

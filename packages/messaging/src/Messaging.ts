@@ -109,7 +109,7 @@ const make = (options: MessagingOptions, time: Time) =>
         const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
         const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
         const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayedMax)
-        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time, sourceCount)
+        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time)
         const streams = new Streams(tenant, engines, routes, time)
         const space: TenantSpace = new TenantSpace(
           tenant,

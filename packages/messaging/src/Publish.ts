@@ -4,6 +4,7 @@
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { Route } from "./core/RouteTable.js"
 import type { Message } from "./Message.js"
+import type { SharedGroup } from "./SharedGroup.js"
 
 /** Told once per publish when the broker has taken the message over: with what the publisher may be acknowledged. */
 export interface Acknowledger {
@@ -21,6 +22,8 @@ export class PendingPublish {
   error: StorageError | undefined = undefined
   source = -1
   offset = -1
+  /** The shared groups that get it by way of the log. */
+  fed: ReadonlyArray<SharedGroup> | undefined = undefined
 
   constructor(
     readonly message: Message,

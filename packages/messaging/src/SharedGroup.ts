@@ -2,17 +2,26 @@
  * A shared subscription: each message goes to one of the members [MQTT5 4.8.2].
  *
  * Invariants
- * - A group is durable while one of its members is: QoS 1 and 2 messages then come from the log through its `feed`, and are
+ * - A group is durable once one of its members is: QoS 1 and 2 messages then come from the log through its `feed`, and are
  *   *outstanding* until a member settled them. What is released by a member that left goes to another before anything newer.
+ * - A message that has *begun* to go to a member at QoS 2 goes to nobody else [MQTT-4.8.2-4], [MQTT-4.8.2-5]; it leaves when the
+ *   journal says that a restart knows that. Only a member whose session ends may give it back, before it has left.
  * - QoS 0 messages, and all messages of a group that is not durable, are given to a connected member at once, or dropped.
  */
 import type { LogFeed } from "./LogFeed.js"
 import type { Message, QoS } from "./Message.js"
 import type { LogHolder, MessageLog } from "./MessageLog.js"
 import type { LogEntry, Match, Subscriber, Subscription } from "./Subscriber.js"
+import type { GroupPlace, GroupSnapshot, Holder } from "./core/GroupRecords.js"
 import { matchOf, topicHash } from "./core/RouteTable.js"
 
 export type SharedStrategy = "round-robin" | "random" | "sticky" | "hash-client" | "hash-topic"
+
+/** Keeps what a durable group has begun to give at QoS 2; see `GroupStore`. */
+export interface HandOutJournal {
+  /** The message is the holder's from now on (undefined: nobody's again); `durable` is called when a restart would know it. */
+  handedOut(group: SharedGroup, source: number, offset: number, holder: Holder | undefined, durable?: () => void): void
+}
 
 interface Member {
   readonly subscriber: Subscriber
@@ -22,14 +31,19 @@ interface Member {
 
 export class SharedGroup implements LogHolder {
   private readonly members: Array<Member> = []
-  /** By place in the log; undefined where a restored session holds it and its message was not read. */
-  private readonly outstandingByPlace = new Map<string, LogEntry | undefined>()
+  /** By source and offset; undefined where a restored session holds it and its message was not read. */
+  private readonly outstanding: ReadonlyArray<Map<number, LogEntry | undefined>>
+  /**
+   * By source and offset: who has begun to get what is outstanding; after a restart also what the feed will come by that has been
+   * begun or done.
+   */
+  private readonly begun: ReadonlyArray<Map<number, Holder>>
   private returned: Array<LogEntry> = []
   private next = 0
   private sticky: Subscriber | undefined
   /** Set by the tenant's space while the group is durable. */
   feed: LogFeed<SharedGroup> | undefined
-  /** True while a member is durable. */
+  /** True from when a durable member joins until the last member leaves. */
   durable = false
   /** The highest QoS granted to a member. */
   qos: QoS = 0
@@ -39,8 +53,12 @@ export class SharedGroup implements LogHolder {
     readonly filter: string,
     readonly strategy: SharedStrategy,
     private readonly random: () => number,
-    private readonly log: MessageLog
-  ) {}
+    private readonly log: MessageLog,
+    private readonly journal: HandOutJournal
+  ) {
+    this.outstanding = Array.from({ length: log.sourceCount }, () => new Map())
+    this.begun = Array.from({ length: log.sourceCount }, () => new Map())
+  }
 
   get size(): number {
     return this.members.length
@@ -60,14 +78,15 @@ export class SharedGroup implements LogHolder {
     return this.members.map((member) => member.subscriber.clientId)
   }
 
-  /** Earliest offset by source that the group is for: where its first member joined. */
+  /** Earliest offset by source that a durable member is for: where a restored group begins of which nothing was stored. */
   get since(): ReadonlyArray<number> {
-    return this.members[0]?.subscription.since ?? []
+    const members = this.members.filter(({ subscriber }) => subscriber.durable)
+    return this.outstanding.map((_, source) => Math.min(...members.map(({ subscription }) => subscription.since[source] ?? 0)))
   }
 
-  /** Looks again at what its members come to: one joined, left, or became durable. */
+  /** Looks again at what its members come to: one joined or left. */
   refresh(): void {
-    this.durable = this.members.some((member) => member.subscriber.durable)
+    this.durable ||= this.members.some((member) => member.subscriber.durable)
     this.qos = this.members.reduce<QoS>((highest, { match }) => (match.qos > highest ? match.qos : highest), 0)
   }
 
@@ -103,31 +122,52 @@ export class SharedGroup implements LogHolder {
 
   /** Gives a logged message to one member with capacity; it is outstanding until settled. */
   accept(entry: LogEntry): void {
+    const { source, offset } = entry
+    if (this.passes(source, offset)) return
     const member = this.pick(entry.message)
     if (member === undefined) {
       this.returned.push(entry)
       return
     }
-    this.outstandingByPlace.set(keyOf(entry.source, entry.offset), entry)
+    this.outstanding[source]?.set(offset, entry)
     member.subscriber.deliverLogged(entry, member.match)
   }
 
-  /** A member has acknowledged the message. */
+  /** Whether the message was begun before a restart: the feed comes by it once. */
+  private passes(source: number, offset: number): boolean {
+    const begun = this.begun[source]
+    if (begun === undefined || begun.size === 0 || !begun.has(offset)) return false
+    if (this.outstanding[source]?.has(offset) !== true) begun.delete(offset)
+    return true
+  }
+
+  /** A member begins to get the message at QoS 2; `durable` is called when it may leave. */
+  begin(source: number, offset: number, holder: Holder, durable: () => void): void {
+    this.begun[source]?.set(offset, holder)
+    this.journal.handedOut(this, source, offset, holder, durable)
+  }
+
+  /** A member has acknowledged the message, or its session has ended when it had begun. */
   settle(source: number, offset: number): void {
-    this.outstandingByPlace.delete(keyOf(source, offset))
+    this.outstanding[source]?.delete(offset)
+    const begun = this.begun[source]
+    if (begun !== undefined && begun.size > 0 && offset < (this.feed?.safePosition(source) ?? Number.POSITIVE_INFINITY)) {
+      begun.delete(offset)
+    }
     this.pump()
   }
 
   /** A member left without having acknowledged the message: it goes to another, before newer ones. */
   release(source: number, offset: number): void {
-    const key = keyOf(source, offset)
-    if (!this.outstandingByPlace.has(key)) return
-    const entry = this.outstandingByPlace.get(key)
+    const outstanding = this.outstanding[source]
+    if (outstanding?.has(offset) !== true) return
+    if (this.begun[source]?.delete(offset) === true) this.journal.handedOut(this, source, offset, undefined)
+    const entry = outstanding.get(offset)
     if (entry === undefined) {
       this.recover([{ source, offset }])
       return
     }
-    this.outstandingByPlace.delete(key)
+    outstanding.delete(offset)
     this.returned.push(entry)
     this.pump()
   }
@@ -138,21 +178,26 @@ export class SharedGroup implements LogHolder {
   }
 
   /** A restored session holds the message in flight: it is outstanding there. */
-  claim(source: number, offset: number): void {
-    this.outstandingByPlace.set(keyOf(source, offset), undefined)
+  claim(source: number, offset: number, holder: Holder): void {
+    this.outstanding[source]?.set(offset, undefined)
+    this.begun[source]?.set(offset, holder)
   }
 
   isClaimed(source: number, offset: number): boolean {
-    return this.outstandingByPlace.has(keyOf(source, offset))
+    return this.outstanding[source]?.has(offset) === true
+  }
+
+  /** The feed will come by a message that was done before a restart. */
+  pass(source: number, offset: number, holder: Holder): void {
+    this.begun[source]?.set(offset, holder)
   }
 
   /** Reads messages that nobody holds any more from the log, and gives them out. */
   recover(places: ReadonlyArray<{ readonly source: number; readonly offset: number }>): void {
     for (const { source, offset } of places) {
-      const key = keyOf(source, offset)
-      this.outstandingByPlace.set(key, undefined)
+      this.outstanding[source]?.set(offset, undefined)
       this.log.fetch(source, offset, (message) => {
-        this.outstandingByPlace.delete(key)
+        this.outstanding[source]?.delete(offset)
         if (message !== undefined) this.returned.push({ message, source, offset })
         this.pump()
       })
@@ -161,22 +206,34 @@ export class SharedGroup implements LogHolder {
 
   /** The lowest offset of the log that the group still needs. */
   lowestHeld(source: number): number {
-    return Math.min(this.held(source)[0] ?? Number.POSITIVE_INFINITY, this.feed?.safePosition(source) ?? Number.POSITIVE_INFINITY)
+    let lowest = this.feed?.safePosition(source) ?? Number.POSITIVE_INFINITY
+    for (const offset of this.outstanding[source]?.keys() ?? []) if (offset < lowest) lowest = offset
+    for (const entry of this.returned) if (entry.source === source && entry.offset < lowest) lowest = entry.offset
+    return lowest
+  }
+
+  /** What a restart must know. */
+  snapshot(feed: LogFeed<SharedGroup>): GroupSnapshot {
+    const places: Array<GroupPlace> = []
+    this.outstanding.forEach((offsets, source) => {
+      const begun = this.begun[source] as Map<number, Holder>
+      for (const offset of offsets.keys()) places.push({ source, offset, holder: begun.get(offset) })
+      const position = feed.safePosition(source)
+      for (const [offset, holder] of begun) {
+        if (offsets.has(offset)) continue
+        if (offset >= position) places.push({ source, offset, holder })
+        // The feed has passed it without it: it is no longer in the log.
+        else begun.delete(offset)
+      }
+    })
+    for (const { source, offset } of this.returned) places.push({ source, offset, holder: undefined })
+    return { positions: this.outstanding.map((_, source) => feed.safePosition(source)), places }
   }
 
   /** Takes up what was returned, then goes on with the feed. */
   pump(): void {
     while (this.returned.length > 0 && this.capacity > 0) this.accept(this.returned.shift() as LogEntry)
     this.feed?.pump()
-  }
-
-  /** Offsets that are given out or returned, lowest first: what has to stay in the log. */
-  held(source: number): ReadonlyArray<number> {
-    const offsets: Array<number> = []
-    const prefix = `${source}:`
-    for (const key of this.outstandingByPlace.keys()) if (key.startsWith(prefix)) offsets.push(Number(key.slice(prefix.length)))
-    for (const entry of this.returned) if (entry.source === source) offsets.push(entry.offset)
-    return offsets.sort((a, b) => a - b)
   }
 
   private pick(message: Message): Member | undefined {
@@ -216,5 +273,3 @@ export class SharedGroup implements LogHolder {
     }
   }
 }
-
-const keyOf = (source: number, offset: number): string => `${source}:${offset}`

@@ -12,6 +12,7 @@ import { AppendOrder } from "./AppendOrder.js"
 import { matchesFilter } from "./core/TopicFilter.js"
 import type { Delayed } from "./Delayed.js"
 import type { GroupStore } from "./GroupStore.js"
+import { type Holder, placeKey } from "./core/GroupRecords.js"
 import { LogFeed, type FeedReader } from "./LogFeed.js"
 import type { MessageLog } from "./MessageLog.js"
 import type { Message } from "./Message.js"
@@ -52,6 +53,9 @@ export class SpaceCounters {
   logged = 0
   sharedDropped = 0
 }
+
+/** Holds what a group has given out without the log. */
+const nobody: Holder = { clientId: "", incarnation: 0, handOut: 0 }
 
 export class TenantSpace {
   readonly counters = new SpaceCounters()
@@ -129,7 +133,7 @@ export class TenantSpace {
     }
     let group = this.routes.group(request.filter, request.group)
     if (group === undefined) {
-      group = new SharedGroup(request.group, request.filter, this.options.sharedStrategy, this.random, this.log)
+      group = new SharedGroup(request.group, request.filter, this.options.sharedStrategy, this.random, this.log, this.groupStore)
       this.groups.add(group)
       this.routes.addGroup(group)
     }
@@ -147,7 +151,7 @@ export class TenantSpace {
     if (group.size === 0) {
       this.routes.removeGroup(group)
       this.groups.delete(group)
-      this.dropFeed(group)
+      this.endGroup(group)
     } else {
       this.feedGroup(group)
       group.pump()
@@ -159,10 +163,9 @@ export class TenantSpace {
     return this.routes.group(filter, name)
   }
 
-  /** A subscriber became durable, or stopped being so: its routes change. */
-  durabilityChanged(): void {
-    this.routes.invalidate()
-    for (const group of this.groups) this.feedGroup(group)
+  /** A durable member is about to leave a group; the answer is to be called when no restart brings it back. */
+  leavingGroup(group: SharedGroup): () => void {
+    return this.groupStore.leaving(group)
   }
 
   /** A member of shared groups came, went, or has room again. */
@@ -187,10 +190,29 @@ export class TenantSpace {
     return this.routes.route(topic).logged.some((match) => match.subscriber === subscriber)
   }
 
-  /** Sessions are restored: groups give out again what no member holds, delayed messages begin to fire. */
-  restored(originsInLog: ReadonlySet<string>): void {
+  /**
+   * A restored session has the message in flight at QoS 2. `known`: the group knew of that, or is past it; `unknown`: it did not,
+   * so that it waited for that to be written; `another's`: the group has given it to another since.
+   */
+  claim(group: SharedGroup, source: number, offset: number, holder: Holder): "known" | "unknown" | "another's" {
+    const stored = this.groupStore.stored(group)
+    const place = stored?.placesByKey.get(placeKey(source, offset))
+    if (place === undefined && offset < (stored?.positions[source] ?? 0)) return "known"
+    const found = place?.holder
+    if (found !== undefined && (found.clientId !== holder.clientId || found.incarnation !== holder.incarnation))
+      return "another's"
+    group.claim(source, offset, holder)
+    return found === undefined ? "unknown" : "known"
+  }
+
+  /**
+   * Sessions are restored: groups give out again what no member holds, delayed messages begin to fire. `isBegun`: whether the
+   * holder of a hand-out knows of it, or has ended; else it was never sent.
+   */
+  restored(originsInLog: ReadonlySet<string>, isBegun: (holder: Holder) => boolean): void {
     this.isRestored = true
-    for (const group of this.groups) group.recover(this.groupStore.held(group))
+    for (const group of this.groups) this.restoreGroup(group, isBegun)
+    this.groupStore.started()
     this.delayed.start((message, acknowledger) => void this.publish(message, acknowledger), originsInLog)
   }
 
@@ -217,9 +239,7 @@ export class TenantSpace {
 
   saveGroups(): void {
     if (!this.isRestored) return
-    for (const group of this.groups) {
-      if (group.feed !== undefined) this.groupStore.save(group, group.feed)
-    }
+    for (const group of this.groups) this.groupStore.save(group)
   }
 
   /** A logged message has committed: durable subscribers get it. */
@@ -231,8 +251,11 @@ export class TenantSpace {
       match.subscriber.deliverLogged(entry, match)
     }
     for (const group of groups) {
-      if (group.feed !== undefined && group.qos > 0) group.feed.offer(entry, group)
-      else if (group.durable) this.dispatchToGroup(group, entry.message)
+      const { feed } = group
+      if (feed === undefined) continue
+      if (publish.fed?.includes(group) === true) feed.offer(entry, group)
+      // It was given to a member when it was published: the group became durable, or of QoS 1, since.
+      else if (feed.safePosition(entry.source) <= entry.offset) group.pass(entry.source, entry.offset, nobody)
     }
   }
 
@@ -245,6 +268,7 @@ export class TenantSpace {
   ): number {
     let matched = live
     let logged = false
+    let fed: Array<SharedGroup> | undefined
     if (message.qos > 0) {
       for (const match of route.logged) {
         if (match.noLocal && match.subscriber.clientId === message.publisher) continue
@@ -256,6 +280,8 @@ export class TenantSpace {
       if (message.qos > 0 && group.feed !== undefined && group.qos > 0) {
         matched++
         logged = true
+        fed ??= []
+        fed.push(group)
       } else if (this.dispatchToGroup(group, message)) {
         matched++
       }
@@ -264,6 +290,7 @@ export class TenantSpace {
     const publish = new PendingPublish(message, route, matched, acknowledger, token)
     // Held up by one until everything has been handed in, so that it cannot be done too early.
     publish.waiting = 1
+    publish.fed = fed
     const order = this.orders[route.source] as AppendOrder
     let append: ((isAppended: boolean) => void) | undefined
     if (logged) {
@@ -301,17 +328,34 @@ export class TenantSpace {
     return false
   }
 
-  /** Gives a group a feed while it is durable, and takes it away when it stops being so. */
+  /** A member joined or left: a group that is durable has a feed, from the end of the log on. */
   private feedGroup(group: SharedGroup): void {
     group.refresh()
-    if (!group.durable) {
-      if (group.feed !== undefined) this.dropFeed(group)
-      return
+    if (!this.isRestored) return
+    if (group.durable && group.feed === undefined) this.beginGroup(group, this.log.ends())
+    else group.pump()
+  }
+
+  /** The group goes on from before a restart. */
+  private restoreGroup(group: SharedGroup, isBegun: (holder: Holder) => boolean): void {
+    if (!group.durable) return
+    const stored = this.groupStore.stored(group)
+    const positions = stored?.positions ?? group.since
+    const unheld: Array<{ readonly source: number; readonly offset: number }> = []
+    for (const { source, offset, holder } of stored?.placesByKey.values() ?? []) {
+      if (group.isClaimed(source, offset)) continue
+      const isRead = offset < (positions[source] ?? 0)
+      if (holder === undefined || !isBegun(holder)) {
+        if (isRead) unheld.push({ source, offset })
+      } else if (!isRead) {
+        group.pass(source, offset, holder)
+      }
     }
-    if (group.feed !== undefined) {
-      group.pump()
-      return
-    }
+    this.beginGroup(group, positions)
+    group.recover(unheld)
+  }
+
+  private beginGroup(group: SharedGroup, positions: ReadonlyArray<number>): void {
     const reader: FeedReader<SharedGroup> = {
       get capacity() {
         return group.capacity
@@ -323,17 +367,18 @@ export class TenantSpace {
         this.counters.sharedDropped += count
       }
     }
-    const feed = this.createFeed(reader, this.groupStore.positions(group) ?? group.since)
+    const feed = this.createFeed(reader, positions)
     group.feed = feed
     this.log.hold(group)
+    this.groupStore.keep(group, () => group.snapshot(feed))
     feed.attach()
   }
 
-  private dropFeed(group: SharedGroup): void {
+  private endGroup(group: SharedGroup): void {
     if (group.feed === undefined) return
     group.feed.detach()
     group.feed = undefined
     this.log.release(group)
-    this.groupStore.remove(group)
+    this.groupStore.retire(group, this.log.ends())
   }
 }

@@ -204,7 +204,6 @@ describe("shared groups", () => {
 
   it("go on after a restart where they were, with what nobody acknowledged", async () => {
     const world = World.make()
-    world.space.restored(new Set())
     const member = new TestSubscriber(world, "m1", true).subscribe("a", { group: "g" })
     for (const text of ["1", "2", "3"]) world.publish("a", text)
     world.commit()
@@ -214,7 +213,7 @@ describe("shared groups", () => {
 
     const again = World.make({ shards: world.shards })
     const restored = new TestSubscriber(again, "m1", true).subscribe("a", { group: "g", since: [0, 0] })
-    again.space.restored(new Set())
+    again.restored()
     await settled(() => expect([...restored.received].sort()).toEqual(["2", "3"]))
   })
 })
@@ -230,7 +229,7 @@ describe("the log", () => {
     await Effect.runPromise(again.space.maintain)
     const back = new TestSubscriber(again, "away", true).subscribe("a", { since: [0, 0] }).follow([0, 0])
     again.space.log.hold({ lowestHeld: (source) => back.feed?.safePosition(source) ?? 0 })
-    again.space.restored(new Set())
+    again.restored()
     await settled(() => expect(back.received).toEqual(["1", "2"]))
     await Effect.runPromise(again.space.maintain)
     expect(again.shards.log.map((shard) => shard.startOffset())).toEqual(again.shards.log.map((shard) => shard.endOffset()))
@@ -262,7 +261,6 @@ describe("delayed messages", () => {
   it("are published when due, also after a restart, once", () => {
     const world = World.make()
     const live = new TestSubscriber(world, "live", false).subscribe("a")
-    world.space.restored(new Set())
     expect(world.space.delayed.schedule(world.message("a", "later"), world.time.nowMs() + 5000, undefined, 0)).toBeDefined()
     expect(world.space.delayed.schedule(world.message("a", "much later"), world.time.nowMs() + 9000, undefined, 0)).toBeDefined()
     expect(world.space.delayed.schedule(world.message("a", "too many"), world.time.nowMs() + 9000, undefined, 0)).toBeUndefined()
@@ -275,14 +273,13 @@ describe("delayed messages", () => {
 
     const again = World.make({ shards: world.shards })
     const after = new TestSubscriber(again, "live", false).subscribe("a")
-    again.space.restored(new Set())
+    again.restored()
     again.time.advance(20_000)
     expect(after.received).toEqual(["much later"])
   })
 
   it("of QoS 0 come once, not again after every restart", () => {
     const world = World.make()
-    world.space.restored(new Set())
     world.space.delayed.schedule(world.message("a", "later", { qos: 0 }), world.time.nowMs() + 10, undefined, 0)
     world.commit()
     world.time.advance(10)
@@ -293,13 +290,12 @@ describe("delayed messages", () => {
 
   it("have ids of their own though the clock stands still over a restart", () => {
     const world = World.make()
-    world.space.restored(new Set())
     const schedule = (on: World, text: string) =>
       on.space.delayed.schedule(on.message("a", text), 2_000_000_000_000, undefined, 0)
     const first = schedule(world, "1")
     world.commit()
     const again = World.make({ shards: world.shards })
-    again.space.restored(new Set())
+    again.restored()
     const second = schedule(again, "2")
     again.commit()
     expect(second).not.toBe(first)
@@ -308,7 +304,6 @@ describe("delayed messages", () => {
 
   it("with an origin are kept once under it", () => {
     const world = World.make()
-    world.space.restored(new Set())
     const message = () => world.message("a", "later", { qos: 2, origin: "q:1" })
     const ids = [1, 2].map(() => world.space.delayed.schedule(message(), world.time.nowMs() + 10, undefined, 0))
     expect(ids).toEqual(["d:q:1", "d:q:1"])

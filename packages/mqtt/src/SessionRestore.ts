@@ -6,11 +6,12 @@
  */
 import type { Message } from "@effectmq/messaging/Message"
 import { delayedPrefix } from "@effectmq/messaging/Delayed"
+import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { parseFilter } from "@effectmq/messaging/core/TopicFilter"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
-import { Delivery, notStored, retainedSource } from "./core/Delivery.js"
+import { Delivery, handOutGate, notStored, retainedSource } from "./core/Delivery.js"
 import { Session, type SubscribeTarget } from "./core/Session.js"
 import type { SessionContext } from "./core/SessionPorts.js"
 import { readOrigin, type StoredDelivery, type StoredSubscription } from "./core/SessionRecords.js"
@@ -37,11 +38,12 @@ export const restoreSessions = (
     const { space } = context
     const wanted: Array<Wanted> = []
     const finishers: Array<() => void> = []
+    const unwritten: Array<() => void> = []
     for (const [clientId, loaded] of opened.sessionsByClientId) {
       const session = makeSession(context, clientId, loaded)
       registry.restored(session)
       const places = (loaded.progress?.inflight ?? []).map((stored) => ({ stored, place: placeOf(stored, wanted) }))
-      if (places.length > 0) finishers.push(() => restoreInflight(space, session, places))
+      if (places.length > 0) finishers.push(() => restoreInflight(space, session, places, unwritten))
     }
     yield* fetchAll(space, wanted)
     for (const finish of finishers) finish()
@@ -67,7 +69,11 @@ export const restoreSessions = (
     })
     for (const id of space.delayed.ids()) fold(id.slice(delayedPrefix.length))
     for (const session of registry.values()) if (session.inboundCount > 0) session.inbound.settle()
-    space.restored(fired)
+    space.restored(fired, (holder) => {
+      const session = registry.get(holder.clientId)
+      return session?.incarnation !== holder.incarnation || holder.handOut < session.nextHandOut
+    })
+    for (const write of unwritten) write()
     registry.begin()
   })
 
@@ -162,27 +168,45 @@ const fetchFrom = (space: TenantSpace, source: number, places: ReadonlyArray<Wan
 const restoreInflight = (
   space: TenantSpace,
   session: Session,
-  places: ReadonlyArray<{ readonly stored: StoredDelivery; readonly place: Wanted | undefined }>
+  places: ReadonlyArray<{ readonly stored: StoredDelivery; readonly place: Wanted | undefined }>,
+  unwritten: Array<() => void>
 ): void => {
   const deliveries: Array<Delivery> = []
   for (const { stored, place } of places) {
-    const { source, offset, qos, groupFilter } = stored
+    const { source, offset, qos, groupFilter, handOut } = stored
     const message = place?.message
-    const parsed = groupFilter === undefined ? undefined : parseFilter(groupFilter, noLimits)
-    const group =
-      parsed === undefined || typeof parsed === "string" || parsed.kind !== "shared"
-        ? undefined
-        : space.group(parsed.filter, parsed.group)
     // QoS 1 of a shared group goes to whoever of it is there; QoS 2 stays with whom it was begun [MQTT-4.8.2-4].
     if (groupFilter !== undefined && qos === 1) continue
     if (message === undefined && qos === 1) continue
-    group?.claim(source, offset)
+    const group = groupOf(space, groupFilter)
+    const holder = { clientId: session.clientId, incarnation: session.incarnation, handOut }
+    const claim = group === undefined ? "known" : space.claim(group, source, offset, holder)
+    // It had not been sent when its session ended, which the crash undid; another member has it.
+    if (claim === "another's") continue
     const delivery = new Delivery(message, qos, stored.retain, stored.subscriptionIds, group, source, offset)
     delivery.packetId = stored.packetId
-    // Of a message that is gone the client must let go too: it may take the next one under the identifier for the same.
-    delivery.state = stored.released || message === undefined ? "released" : "unsent"
-    delivery.dup = true
+    delivery.handOut = handOut
+    if (stored.released || message === undefined) {
+      // Of a message that is gone the client must let go too: it may take the next one under the identifier for the same.
+      delivery.state = "released"
+      delivery.dup = true
+    } else if (claim === "unknown") {
+      // It waited for its group to know of it, so it has never been sent.
+      delivery.state = "gated"
+      delivery.awaits = handOutGate
+      unwritten.push(() => session.outbound.handOut(delivery))
+    } else {
+      delivery.state = "unsent"
+      delivery.dup = true
+    }
     deliveries.push(delivery)
   }
   session.outbound.restore(deliveries)
+}
+
+const groupOf = (space: TenantSpace, groupFilter: string | undefined): SharedGroup | undefined => {
+  const parsed = groupFilter === undefined ? undefined : parseFilter(groupFilter, noLimits)
+  return parsed === undefined || typeof parsed === "string" || parsed.kind !== "shared"
+    ? undefined
+    : space.group(parsed.filter, parsed.group)
 }

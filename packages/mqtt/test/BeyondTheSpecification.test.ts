@@ -65,7 +65,6 @@ describe("exclusive subscriptions", () => {
 describe("delayed publishes", () => {
   it("come after so many seconds, on the topic behind", async () => {
     const world = await MqttWorld.make()
-    world.tenant.space.restored(new Set())
     const reader = world.connect("reader")
     reader.subscribe("#")
     const client = world.connect("a")
@@ -80,7 +79,6 @@ describe("delayed publishes", () => {
 
   it("come at a time since 1970 where the number is one", async () => {
     const world = await MqttWorld.make()
-    world.tenant.space.restored(new Set())
     const reader = world.connect("reader")
     reader.subscribe("#")
     const atSeconds = world.time.nowMs() / 1000 + 60
@@ -187,7 +185,6 @@ describe("rewriting", () => {
   it("can make a publish a delayed one, and reaches the topic behind $delayed", async () => {
     const rewrite = [rule("publish", "x/#", "^x/(.+)$", "y/$1"), rule("publish", "later/#", "^later/(.+)$", "$delayed/5/$1")]
     const world = await MqttWorld.make({ mqtt: { rewrite } })
-    world.tenant.space.restored(new Set())
     const reader = world.connect("reader")
     reader.subscribe("#")
     world.connect("a").publish("later/x/1", "one", published)

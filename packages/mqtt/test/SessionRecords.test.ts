@@ -72,7 +72,8 @@ const delivery: StoredDelivery = {
   offset: -1,
   topic: "kept",
   subscriptionIds: [1, 300],
-  groupFilter: "$share/g/#"
+  groupFilter: "$share/g/#",
+  handOut: 41
 }
 
 const progress: StoredProgress = {
@@ -93,23 +94,28 @@ const progress: StoredProgress = {
       offset: 77,
       topic: "",
       subscriptionIds: undefined,
-      groupFilter: undefined
+      groupFilter: undefined,
+      handOut: 0
     }
-  ]
+  ],
+  nextHandOut: 42,
+  replays: [{ filter: "kept/#", position: 7, until: 123_456 }]
 }
 
 describe("session records", () => {
   it("have these bytes, for ever", () => {
     expect(encodeHeader(header)).toEqual(golden("header-1"))
     expect(encodeSubscription(subscription)).toEqual(golden("subscription-1"))
-    expect(encodeProgress(progress)).toEqual(golden("progress-1"))
+    expect(encodeProgress(progress)).toEqual(golden("progress-2"))
     expect(encodeCheckpoint([1, 2, 3])).toEqual(golden("checkpoint-1"))
   })
 
   it("are read back from these bytes", () => {
     expect(decodeHeader(golden("header-1"))).toEqual(header)
     expect(decodeSubscription(golden("subscription-1"))).toEqual(subscription)
-    expect(decodeProgress(golden("progress-1"))).toEqual(progress)
+    expect(decodeProgress(golden("progress-2"))).toEqual(progress)
+    const inflight = progress.inflight.map((one) => ({ ...one, handOut: 0 }))
+    expect(decodeProgress(golden("progress-1"))).toEqual({ ...progress, inflight, nextHandOut: 1, replays: [] })
     expect(decodeCheckpoint(golden("checkpoint-1"))).toEqual([1, 2, 3])
   })
 
@@ -132,14 +138,21 @@ describe("session records", () => {
         offset: fc.integer({ min: -1 }),
         topic: fc.string(),
         subscriptionIds: fc.option(fc.array(fc.integer({ min: 1, max: 268_435_455 })), { nil: undefined }),
-        groupFilter: fc.option(fc.string({ unit: "grapheme" }), { nil: undefined })
+        groupFilter: fc.option(fc.string({ unit: "grapheme" }), { nil: undefined }),
+        handOut: position
       })
-      .map((one) => ({ ...one, topic: one.source === -2 ? one.topic : "" }))
+      .map((one) => ({
+        ...one,
+        topic: one.source === -2 ? one.topic : "",
+        handOut: one.groupFilter === undefined ? 0 : one.handOut
+      }))
     const arbitrary: fc.Arbitrary<StoredProgress> = fc.record({
       positions: fc.array(position),
       nextUse: position,
       uses: fc.array(fc.record({ packetId: fc.nat(65_535), use: position, received: fc.boolean() })),
-      inflight: fc.array(stored)
+      inflight: fc.array(stored),
+      nextHandOut: position,
+      replays: fc.array(fc.record({ filter: fc.string({ unit: "grapheme" }), position, until: position }))
     })
     fc.assert(
       fc.property(arbitrary, (one) => {

@@ -1,6 +1,7 @@
 /**
  * A tenant's space over manual shards, and a subscriber that writes down what it gets.
  */
+import type { Holder } from "@effectmq/messaging/core/GroupRecords"
 import { RouteTable } from "@effectmq/messaging/core/RouteTable"
 import { Delayed } from "@effectmq/messaging/Delayed"
 import { GroupStore } from "@effectmq/messaging/GroupStore"
@@ -67,7 +68,7 @@ export class World {
       Effect.runSync(Retained.open(shards.retained, this.time, { messagesMax: 3, payloadBytesMax: 100 })),
       Effect.runSync(Delayed.open(shards.delayed, this.time, 2)),
       new Streams("default", noEngines, routes, this.time),
-      Effect.runSync(GroupStore.open(shards.groups, this.time, shards.log.length)),
+      Effect.runSync(GroupStore.open(shards.groups, this.time)),
       this.time,
       {
         sharedStrategy: options.strategy ?? "round-robin",
@@ -80,8 +81,16 @@ export class World {
 
   readonly space: TenantSpace
 
+  /** A new one; with `shards` one that starts again, and waits for `restored`. */
   static make(options: WorldOptions = {}): World {
-    return new World(options.shards ?? newShards(), options)
+    const world = new World(options.shards ?? newShards(), options)
+    if (options.shards === undefined) world.restored()
+    return world
+  }
+
+  /** Who was here before has said what it needs; `isBegun`: which hand-outs at QoS 2 their holders know of. */
+  restored(isBegun: (holder: Holder) => boolean = () => true): void {
+    this.space.restored(new Set(), isBegun)
   }
 
   message(

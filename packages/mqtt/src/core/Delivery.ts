@@ -5,7 +5,7 @@ import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
 
 /**
- * - `waiting`: has no packet identifier. `gated`: has one that must be durable before PUBLISH goes out.
+ * - `waiting`: has no packet identifier. `gated`: has one, and what must be durable before PUBLISH goes out is not (`awaits`).
  * - `unsent`: has one, and PUBLISH is to be sent (again). `sent`: PUBLISH is out.
  * - `releasing`: PUBREC came, PUBREL waits until that is durable. `released`: PUBREL is out.
  */
@@ -16,6 +16,10 @@ export const notStored = -1
 /** `source` of a retained message, which its topic names. */
 export const retainedSource = -2
 
+/** What a gated delivery waits for: the session's progress, and what its shared group knows of it. */
+export const progressGate = 1
+export const handOutGate = 2
+
 export class Delivery {
   packetId = 0
   /** Rises with every packet identifier given: the order in which messages are sent again [MQTT-4.6.0-1]. */
@@ -25,6 +29,10 @@ export class Delivery {
   dup = false
   /** PUBLISH was sent on this connection, so it counts against the client's receive maximum. */
   counted = false
+  /** Gates that are closed. */
+  awaits = 0
+  /** Number among all that shared groups have given to the session at QoS 2; 0 where it is none of them. */
+  handOut = 0
 
   constructor(
     /** undefined for a message that is no longer stored: only its release is left to do. */

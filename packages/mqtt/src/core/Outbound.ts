@@ -8,7 +8,8 @@
  * - At most `window` PUBLISH packets of QoS 1 and 2 are out on this connection without PUBACK or PUBCOMP [MQTT-3.3.4-7].
  * - The queue holds at most `queueMax` messages and about `queueBytesMax`; past it one is dropped, by the rule of `queueDrop`.
  * - Once `inflightBytesMax` are in flight, nothing more is sent until something is acknowledged.
- * - In a durable session, PUBLISH of QoS 2 and every PUBREL leave only after the progress that says so is durable.
+ * - In a durable session, PUBLISH of QoS 2 and every PUBREL leave only after the progress that says so is durable. PUBLISH of QoS 2
+ *   from a durable shared group leaves only after the group's hand-out is.
  * - Messages of one QoS leave in the order in which they came [MQTT-4.6.0-6]; those sent again in the order of the first time.
  * - Tables and queues are made when they are first needed.
  */
@@ -18,7 +19,8 @@ import type { RetainedEntry } from "@effectmq/messaging/Retained"
 import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
 import type { SlicedWork } from "@effectmq/messaging/core/Slices"
 import type { LogEntry, Match } from "@effectmq/messaging/Subscriber"
-import { Delivery, notStored, retainedSource } from "./Delivery.js"
+import { Delivery, handOutGate, notStored, progressGate, retainedSource } from "./Delivery.js"
+import { DeliveryQueue } from "./DeliveryQueue.js"
 import { Fifo } from "./Fifo.js"
 import { PacketTable } from "./PacketTable.js"
 import type { Replay } from "./Replay.js"
@@ -40,10 +42,9 @@ export class Outbound implements SlicedWork {
   private sequence = 0
   private inflight: PacketTable<Delivery> | undefined
   private resends: Fifo<Delivery> | undefined
-  private queue: Fifo<Delivery> | undefined
-  /** Payload bytes in `inflight` and in `queue`. */
+  private queue: DeliveryQueue | undefined
+  /** Payload bytes in `inflight`. */
   private inflightBytes = 0
-  private queuedBytes = 0
   private replays: Fifo<Replay> | undefined
   private pumping = false
 
@@ -107,43 +108,23 @@ export class Outbound implements SlicedWork {
   }
 
   private enqueue(delivery: Delivery): void {
-    const queue = (this.queue ??= new Fifo())
+    const queue = (this.queue ??= new DeliveryQueue())
     const { options, counters } = this.context
-    while (queue.size >= options.queueMax || (queue.size > 0 && this.queuedBytes >= options.queueBytesMax)) {
+    while (queue.isFull(options)) {
       counters.droppedQueueFull++
       if (options.queueDrop === "newest") {
         this.settle(delivery)
         return
       }
-      this.settle(this.dequeue(queue))
+      this.settle(queue.shift())
     }
-    delivery.compact()
-    this.queuedBytes += delivery.sizeBytes
     queue.push(delivery)
-  }
-
-  private dequeue(queue: Fifo<Delivery>): Delivery {
-    const delivery = queue.shift() as Delivery
-    this.queuedBytes -= delivery.sizeBytes
-    return delivery
   }
 
   /** Takes out of the queue what `leaves`; the rest keeps its order. */
   private takeFromQueue(leaves: (delivery: Delivery) => boolean): Array<Delivery> {
-    const taken: Array<Delivery> = []
-    const { queue } = this
-    if (queue === undefined) return taken
-    const kept = new Fifo<Delivery>()
-    this.queuedBytes = 0
-    for (const delivery of queue.values()) {
-      if (leaves(delivery)) {
-        taken.push(delivery)
-      } else {
-        kept.push(delivery)
-        this.queuedBytes += delivery.sizeBytes
-      }
-    }
-    this.queue = kept.size === 0 ? undefined : kept
+    const taken = this.queue?.takeOut(leaves) ?? []
+    if (this.queue?.size === 0) this.queue = undefined
     return taken
   }
 
@@ -168,7 +149,7 @@ export class Outbound implements SlicedWork {
     while (resends.size > 0 && this.counted < this.window && this.output?.saturated === false) {
       const delivery = resends.shift() as Delivery
       // It may have been settled or released since.
-      if (delivery.state === "unsent" && this.inflight?.get(delivery.packetId) === delivery) this.transmit(delivery)
+      if (delivery.state === "unsent" && this.isInFlight(delivery)) this.transmit(delivery)
     }
     if (resends.size === 0) this.resends = undefined
   }
@@ -176,7 +157,7 @@ export class Outbound implements SlicedWork {
   private pumpQueue(): void {
     const { queue } = this
     if (queue === undefined) return
-    while (queue.size > 0 && this.hasRoom()) this.send(this.dequeue(queue))
+    while (queue.size > 0 && this.hasRoom()) this.send(queue.shift())
     if (queue.size === 0) this.queue = undefined
   }
 
@@ -241,12 +222,32 @@ export class Outbound implements SlicedWork {
     this.inflight.allocate(delivery)
     this.inflightBytes += delivery.sizeBytes
     delivery.sequence = ++this.sequence
-    if (delivery.qos === 2 && this.session.durable) {
-      delivery.state = "gated"
-      this.session.whenDurable(delivery)
-    } else {
+    if (delivery.qos === 2) this.begin(delivery)
+    else this.transmit(delivery)
+  }
+
+  /** Sends at QoS 2, once what a restart must know is durable. */
+  private begin(delivery: Delivery): void {
+    const { session } = this
+    const isShared = delivery.group?.durable === true && delivery.source >= 0
+    delivery.awaits = (session.durable ? progressGate : 0) | (isShared ? handOutGate : 0)
+    if (delivery.awaits === 0) {
       this.transmit(delivery)
+      return
     }
+    delivery.state = "gated"
+    if (isShared) {
+      delivery.handOut = session.nextHandOut++
+      this.handOut(delivery)
+    }
+    if (session.durable) session.whenDurable(delivery)
+  }
+
+  /** Has the shared group write down that the delivery is this session's: also what a crash has left unwritten. */
+  handOut(delivery: Delivery): void {
+    const { clientId, incarnation } = this.session
+    const { group, source, offset, handOut } = delivery
+    group?.begin(source, offset, { clientId, incarnation, handOut }, () => this.opened(delivery, handOutGate))
   }
 
   private transmit(delivery: Delivery): void {
@@ -275,13 +276,35 @@ export class Outbound implements SlicedWork {
 
   /** Progress with this delivery's state is durable: what waited for it goes out. */
   durable(delivery: Delivery): void {
-    if (this.output === undefined || this.inflight?.get(delivery.packetId) !== delivery) return
     if (delivery.state === "gated") {
-      this.transmit(delivery)
-    } else if (delivery.state === "releasing") {
+      this.opened(delivery, progressGate)
+    } else if (delivery.state === "releasing" && this.output !== undefined && this.isInFlight(delivery)) {
       delivery.state = "released"
       this.output.pubrel(delivery.packetId)
     }
+  }
+
+  private opened(delivery: Delivery, gate: number): void {
+    delivery.awaits &= ~gate
+    if (delivery.awaits === 0 && delivery.state === "gated" && this.output !== undefined && this.isInFlight(delivery)) {
+      this.sendInTurn(delivery)
+    }
+  }
+
+  private isInFlight(delivery: Delivery): boolean {
+    return this.inflight?.get(delivery.packetId) === delivery
+  }
+
+  /** Behind what is being sent again. */
+  private sendInTurn(delivery: Delivery): void {
+    if (this.resends === undefined && this.counted < this.window && this.output?.saturated === false) {
+      this.transmit(delivery)
+      return
+    }
+    delivery.state = "unsent"
+    this.resends ??= new Fifo()
+    this.resends.push(delivery)
+    this.pumpResends()
   }
 
   // --- acknowledgements; `nowMs`: when they came
@@ -363,8 +386,10 @@ export class Outbound implements SlicedWork {
       delivery.counted = false
       if (delivery.state === "released") {
         output.pubrel(delivery.packetId)
-      } else if (delivery.state === "gated" || delivery.state === "releasing") {
+      } else if (delivery.state === "releasing") {
         this.session.whenDurable(delivery)
+      } else if (delivery.state === "gated" && delivery.awaits !== 0) {
+        if ((delivery.awaits & progressGate) !== 0) this.session.whenDurable(delivery)
       } else if (delivery.message === undefined) {
         this.complete(delivery)
       } else {
@@ -389,8 +414,8 @@ export class Outbound implements SlicedWork {
         delivery.dup = true
       }
       delivery.counted = false
-      // QoS 2 stays with the client that has begun it [MQTT-4.8.2-4].
-      if (delivery.group !== undefined && (delivery.qos === 1 || delivery.state === "gated")) {
+      // QoS 2 stays with a session that has begun it [MQTT-4.8.2-4]; it may return, or a restart may find it there.
+      if (delivery.group !== undefined && (delivery.qos === 1 || (!this.session.durable && !wasSent(delivery)))) {
         this.landed(delivery)
         released.push(delivery)
       } else {
@@ -401,14 +426,16 @@ export class Outbound implements SlicedWork {
     for (const delivery of released) release(delivery)
   }
 
-  /** The session has ended: nothing is kept. What a group gave at QoS 2 and was begun goes to nobody else [MQTT-4.8.2-5]. */
+  /** The session has ended: nothing is kept. What a group gave at QoS 2 and was sent goes to nobody else [MQTT-4.8.2-5]. */
   end(): void {
     if (this.output !== undefined) this.detach()
-    for (const delivery of this.inOrder()) this.settle(delivery)
+    for (const delivery of this.inOrder()) {
+      if (wasSent(delivery)) this.settle(delivery)
+      else release(delivery)
+    }
     this.inflight = undefined
     this.inflightBytes = 0
     this.queue = undefined
-    this.queuedBytes = 0
     this.replays = undefined
     this.feed = undefined
   }

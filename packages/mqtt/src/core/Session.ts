@@ -83,6 +83,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   /** The connection that owns the session, also while its CONNACK waits; `outbound.output` once messages may flow. */
   client: SessionOutput | undefined = undefined
   ended = false
+  /** Number of the next message that a shared group gives it at QoS 2. */
+  nextHandOut = 1
   readonly outbound: Outbound
   private keptByFilter: Map<string, Kept> | undefined
   private inboundUses: InboundQos2 | undefined
@@ -265,6 +267,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     if (isExclusive(text)) this.context.exclusiveByFilter.delete(filter)
     const other = this.hasAliases ? this.sameAs(kept) : undefined
     if (other === undefined) {
+      if (this.durable && kept.group !== undefined) this.afterWrite(this.context.space.leavingGroup(kept.group))
       this.context.space.unsubscribe(this, filter, group)
       return false
     }
@@ -359,8 +362,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     this.ended = true
     this.outbound.end()
     if (this.durable) this.context.journal.ended(this, [...(this.keptByFilter?.keys() ?? [])])
-    this.leaveAll()
     this.gates = []
+    this.leaveAll()
     this.context.space.log.release(this)
   }
 
@@ -372,8 +375,12 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const filters: Array<string> = []
     for (const [text, { subscription, group }] of keptByFilter) {
       if (isExclusive(text)) context.exclusiveByFilter.delete(subscription.filter)
-      if (group === undefined) filters.push(subscription.filter)
-      else context.space.unsubscribe(this, subscription.filter, group.name)
+      if (group === undefined) {
+        filters.push(subscription.filter)
+        continue
+      }
+      if (this.durable) this.afterWrite(context.space.leavingGroup(group))
+      context.space.unsubscribe(this, subscription.filter, group.name)
     }
     context.slices.run({
       step: () => {
@@ -410,13 +417,26 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     }
     const inflight: Array<StoredDelivery> = []
     for (const delivery of this.outbound.inOrder()) {
-      const { message, packetId, qos, retain, source, offset, subscriptionIds, group, state } = delivery
+      const { message, packetId, qos, retain, source, offset, subscriptionIds, group, state, handOut } = delivery
       const topic = source === retainedSource ? (message?.topic ?? "") : ""
       const released = state === "releasing" || state === "released"
       const groupFilter = group === undefined ? undefined : `$share/${group.name}/${group.filter}`
-      inflight.push({ packetId, qos: qos as 1 | 2, retain, released, source, offset, topic, subscriptionIds, groupFilter })
+      inflight.push({
+        packetId,
+        qos: qos as 1 | 2,
+        retain,
+        released,
+        source,
+        offset,
+        topic,
+        subscriptionIds,
+        groupFilter,
+        handOut
+      })
     }
-    return { positions, nextUse: this.inboundUses?.nextUse ?? 1, uses: [...(this.inboundUses?.values() ?? [])], inflight }
+    const { nextHandOut, inboundUses } = this
+    const uses = inboundUses === undefined ? [] : [...inboundUses.values()]
+    return { positions, nextUse: inboundUses?.nextUse ?? 1, uses, nextHandOut, inflight, replays: [] }
   }
 
   /** Takes up what was stored, before the client returns. `deliveries` in the order of `progress().inflight`. */
@@ -430,6 +450,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     this.user = header.user
     this.will = header.will
     const { space } = this.context
+    this.nextHandOut = progress?.nextHandOut ?? 1
     if (progress !== undefined && progress.positions.length > 0) this.makeFeed(progress.positions)
     if (progress !== undefined && (progress.nextUse > 1 || progress.uses.length > 0)) {
       this.inbound.restore(progress.nextUse, progress.uses)

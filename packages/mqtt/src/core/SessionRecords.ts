@@ -3,17 +3,20 @@
  * one without a value removes it. Strings are UTF-8; `string` is an unsigned varint of its length and its bytes; the other
  * integers are zigzag varlongs unless a size is given.
  *
- * | key                      | value, version 1                                                                          |
+ * | key                      | value, version 1; 2 of progress                                                            |
  * | ------------------------ | ----------------------------------------------------------------------------------------- |
  * | `h` clientId             | u8 version, u8 protocol level, u8 flags (1 user, 2 will), incarnation, expirySeconds, createdAtMs, disconnectedAtMs (0: connected), [string user], [will] |
  * | `f` clientId 0 filter    | u8 version, u8 flags (0-1 QoS, 4 no local, 8 retain as published, 16 has identifier, 32 retained to be sent, 64-128 retain handling), [identifier], count, since of each source, [string filter where it was rewritten] |
- * | `p` clientId             | u8 version, count, position of each source, nextUse, count, inbound uses, count, in-flight |
+ * | `p` clientId             | u8 version, count, position of each source, nextUse, count, inbound uses, count, in-flight, nextHandOut, count, replays |
  * | `c`                      | u8 version, count, position of each source: origins before it are in progress records      |
  *
  * will: u8 flags (0-1 QoS, 4 retain, 8 expiry, 16 properties), string topic, string payload, delaySeconds, [expirySeconds], [properties].
  * properties: u8 flags (1 format given, 2 format is text, 4 content type, 8 response topic, 16 correlation), [strings in that order], count, pairs of strings.
  * inbound use: packetId, use, u8 received.
- * in-flight: packetId, u8 flags (0-1 QoS, 4 retain, 8 released, 16 identifiers, 32 group), source, offset, [string topic if source is -2], [count, identifiers], [string filter].
+ * in-flight: packetId, u8 flags (0-1 QoS, 4 retain, 8 released, 16 identifiers, 32 group), source, offset, [string topic if source is -2], [count, identifiers], [string filter, version 2: handOut].
+ * replay: string filter, position, until.
+ *
+ * Progress of version 1 ends behind what is in flight, and has no numbers of hand-outs.
  */
 import { ByteReader } from "@effectmq/bytes/ByteReader"
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
@@ -61,14 +64,27 @@ export interface StoredDelivery {
   readonly subscriptionIds: ReadonlyArray<number> | undefined
   /** The shared subscription it came through, as the client wrote it. */
   readonly groupFilter: string | undefined
+  /** Number among all that shared groups gave at QoS 2; 0 where it is none of them. */
+  readonly handOut: number
+}
+
+/** Retained messages that a subscription of QoS 2 is still to get: those of `position` to `until` of their shard. */
+export interface StoredReplay {
+  /** As the client wrote it. */
+  readonly filter: string
+  readonly position: number
+  readonly until: number
 }
 
 export interface StoredProgress {
   readonly positions: ReadonlyArray<number>
   readonly nextUse: number
   readonly uses: ReadonlyArray<InboundUse>
+  /** Number of the next message that a shared group gives at QoS 2. */
+  readonly nextHandOut: number
   /** In the order of their first sending. */
   readonly inflight: ReadonlyArray<StoredDelivery>
+  readonly replays: ReadonlyArray<StoredReplay>
 }
 
 export type SessionKey =
@@ -78,6 +94,7 @@ export type SessionKey =
   | { readonly part: "checkpoint" }
 
 const layoutVersion = 1
+const progressVersion = 2
 
 /** A record of a later version, or none of ours. */
 export class UnknownSessionRecord extends Error {
@@ -107,9 +124,9 @@ export const readSessionKey = (key: string): SessionKey => {
   }
 }
 
-const begin = (): ByteWriter => {
+const begin = (version = layoutVersion): ByteWriter => {
   const writer = new ByteWriter({ sizeBytes: 128 })
-  writer.uint8(layoutVersion)
+  writer.uint8(version)
   return writer
 }
 
@@ -273,10 +290,13 @@ const putDelivery = (writer: ByteWriter, delivery: StoredDelivery): void => {
   writer.varlong(delivery.offset)
   if (delivery.source === retainedSource) putString(writer, delivery.topic)
   if (delivery.subscriptionIds !== undefined) putNumbers(writer, delivery.subscriptionIds)
-  if (delivery.groupFilter !== undefined) putString(writer, delivery.groupFilter)
+  if (delivery.groupFilter !== undefined) {
+    putString(writer, delivery.groupFilter)
+    writer.varlong(delivery.handOut)
+  }
 }
 
-const getDelivery = (reader: ByteReader): StoredDelivery => {
+const getDelivery = (reader: ByteReader, version: number): StoredDelivery => {
   const packetId = reader.varlong()
   const flags = reader.uint8()
   const source = reader.varlong()
@@ -289,12 +309,13 @@ const getDelivery = (reader: ByteReader): StoredDelivery => {
     offset: reader.varlong(),
     topic: source === retainedSource ? getString(reader) : "",
     subscriptionIds: (flags & 16) === 0 ? undefined : getNumbers(reader),
-    groupFilter: (flags & 32) === 0 ? undefined : getString(reader)
+    groupFilter: (flags & 32) === 0 ? undefined : getString(reader),
+    handOut: (flags & 32) === 0 || version < 2 ? 0 : reader.varlong()
   }
 }
 
 export const encodeProgress = (progress: StoredProgress): Buffer => {
-  const writer = begin()
+  const writer = begin(progressVersion)
   putNumbers(writer, progress.positions)
   writer.varlong(progress.nextUse)
   writer.unsignedVarint(progress.uses.length)
@@ -305,11 +326,20 @@ export const encodeProgress = (progress: StoredProgress): Buffer => {
   }
   writer.unsignedVarint(progress.inflight.length)
   for (const delivery of progress.inflight) putDelivery(writer, delivery)
+  writer.varlong(progress.nextHandOut)
+  writer.unsignedVarint(progress.replays.length)
+  for (const { filter, position, until } of progress.replays) {
+    putString(writer, filter)
+    writer.varlong(position)
+    writer.varlong(until)
+  }
   return writer.copy()
 }
 
 export const decodeProgress = (value: Uint8Array): StoredProgress => {
-  const reader = open(value)
+  const reader = new ByteReader(value)
+  const version = reader.uint8()
+  if (version < 1 || version > progressVersion) throw new UnknownSessionRecord(`version ${version}`)
   const positions = getNumbers(reader)
   const nextUse = reader.varlong()
   const uses: Array<InboundUse> = []
@@ -317,8 +347,14 @@ export const decodeProgress = (value: Uint8Array): StoredProgress => {
     uses.push({ packetId: reader.varlong(), use: reader.varlong(), received: reader.uint8() === 1 })
   }
   const inflight: Array<StoredDelivery> = []
-  for (let left = reader.unsignedVarint(); left > 0; left--) inflight.push(getDelivery(reader))
-  return { positions, nextUse, uses, inflight }
+  for (let left = reader.unsignedVarint(); left > 0; left--) inflight.push(getDelivery(reader, version))
+  if (version === 1) return { positions, nextUse, uses, nextHandOut: 1, inflight, replays: [] }
+  const nextHandOut = reader.varlong()
+  const replays: Array<StoredReplay> = []
+  for (let left = reader.unsignedVarint(); left > 0; left--) {
+    replays.push({ filter: getString(reader), position: reader.varlong(), until: reader.varlong() })
+  }
+  return { positions, nextUse, uses, nextHandOut, inflight, replays }
 }
 
 export const encodeCheckpoint = (positions: ReadonlyArray<number>): Buffer => {

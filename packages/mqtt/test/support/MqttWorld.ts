@@ -134,7 +134,7 @@ export class MqttWorld {
       await Effect.runPromise(Retained.open(this.shard("__retained/0"), time, { messagesMax: 1000, payloadBytesMax: 100_000 })),
       await Effect.runPromise(Delayed.open(this.shard("__delayed/0"), time, 100)),
       new Streams("default", engines, routes, time),
-      await Effect.runPromise(GroupStore.open(this.shard("__groups/0"), time, sources)),
+      await Effect.runPromise(GroupStore.open(this.shard("__groups/0"), time)),
       time,
       { sharedStrategy: "round-robin", feedQueueMax: this.given.feedQueueMax ?? 100, offlineMax: 100_000 },
       () => 0.5
