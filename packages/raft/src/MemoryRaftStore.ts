@@ -5,9 +5,9 @@ import type { Entry } from "@effectmq/schemas/raft/Entry"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { newStoreId } from "./internal/NewStoreId.js"
-import { StagedSnapshot } from "./internal/StagedSnapshot.js"
-import { chunkProblem, completionProblem, entriesProblem, type LogBounds } from "./internal/StoreRules.js"
+import { newStoreId } from "./internal/store/NewStoreId.js"
+import { StagedSnapshot } from "./internal/store/StagedSnapshot.js"
+import { chunkProblem, completionProblem, entriesProblem, type LogBounds } from "./internal/store/StoreRules.js"
 import { type HardState, RaftStore, type RaftStoreService } from "./RaftStore.js"
 
 /** What a store holds. Opening a store over the same contents again is a restart. */

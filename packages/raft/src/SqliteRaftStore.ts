@@ -1,6 +1,6 @@
 /**
  * A Raft store in one SQLite file, in WAL mode with `synchronous = FULL`: a commit has reached the device. Beside it lies a witness
- * of what was acknowledged (internal/Witness), so that a store which lost some of that is not opened.
+ * of what was acknowledged (internal/store/Witness), so that a store which lost some of that is not opened.
  *
  * Invariants
  * - Every change is one statement that inserts one row, so it is there whole or not at all. The newest row of the log says which rows
@@ -20,27 +20,28 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { connect, checkTables, type Database } from "./internal/SqliteFile.js"
-import { encodeChunk, encodeSnapshotMeta } from "./internal/SnapshotRecord.js"
-import { StagedSnapshot } from "./internal/StagedSnapshot.js"
-import { readChunk, readContent, type StoreContent } from "./internal/StoreContent.js"
-import { guarded, storeError } from "./internal/StoreFailure.js"
-import { makeIfMissing, openWitness } from "./internal/StoreFiles.js"
-import { chunkProblem, completionProblem, entriesProblem, type LogBounds } from "./internal/StoreRules.js"
-import type { Witness } from "./internal/Witness.js"
-import { encodeWrite, type WriteRecord } from "./internal/WriteRecord.js"
+import { connect, checkTables, type Database } from "./internal/store/SqliteFile.js"
+import { encodeChunk, encodeSnapshotMeta } from "./internal/store/SnapshotRecord.js"
+import { StagedSnapshot } from "./internal/store/StagedSnapshot.js"
+import { readChunk, readContent, type StoreContent } from "./internal/store/StoreContent.js"
+import { guarded, storeError } from "./internal/store/StoreFailure.js"
+import { makeIfMissing, openWitness } from "./internal/store/StoreFiles.js"
+import { chunkProblem, completionProblem, entriesProblem, type LogBounds } from "./internal/store/StoreRules.js"
+import type { Witness } from "./internal/store/Witness.js"
+import { encodeWrite, type WriteRecord } from "./internal/store/WriteRecord.js"
 import { RaftStore, type RaftStoreError, type RaftStoreService } from "./RaftStore.js"
 
 export interface SqliteRaftStoreOptions {
   /** Its directory must be there. `<filename>-wal` and `<filename>-witness` belong to it. */
   readonly filename: string
+  /** Size of SQLite's log from which it is carried into the database; 4 MiB where not given. */
+  readonly checkpointBytes?: number
 }
 
 /** Opens a SQLite database for the scope; the file is made where it is not. */
 export type OpenSqlite = (filename: string) => Layer.Layer<SqlClient.SqlClient>
 
-/** Pages in SQLite's log after which they are carried into the database: 4 MiB. */
-const pagesPerCheckpoint = 1024
+const checkpointBytesUsual = 4 << 20
 const pageBytes = 4096
 /** Rows of the log, and chunks, that are deleted by one statement. */
 const writesPerDelete = 256
@@ -50,7 +51,13 @@ const bufferBytesKept = 1 << 20
 
 const right = (): undefined => undefined
 
-const serve = (filename: string, database: Database, content: StoreContent, witness: Witness): RaftStoreService => {
+const serve = (
+  options: SqliteRaftStoreOptions,
+  database: Database,
+  content: StoreContent,
+  witness: Witness
+): RaftStoreService => {
+  const { filename, checkpointBytes = checkpointBytesUsual } = options
   const { storeId, start, log } = content
   const writer = new ByteWriter({ sizeBytes: 16_384 })
   const oneAtATime = Effect.unsafeMakeSemaphore(1).withPermits(1)
@@ -97,7 +104,7 @@ const serve = (filename: string, database: Database, content: StoreContent, witn
 
   /** Carries SQLite's log into the database when it is long. Want of space leaves it where it is. */
   const checkpoint = Effect.suspend(() => {
-    if (pagesWritten < pagesPerCheckpoint) return Effect.void
+    if (pagesWritten * pageBytes < checkpointBytes) return Effect.void
     pagesWritten = 0
     return Effect.catchIf(
       guarded("carrying on the log of", filename, database.rows("PRAGMA wal_checkpoint(PASSIVE)")),
@@ -253,9 +260,10 @@ const serve = (filename: string, database: Database, content: StoreContent, witn
 
 /** A store whose database is opened by `openSqlite`, on the given disk. */
 export const make = (
-  { filename }: SqliteRaftStoreOptions,
+  options: SqliteRaftStoreOptions,
   openSqlite: OpenSqlite
 ): Effect.Effect<RaftStoreService, RaftStoreError, Disk | Scope.Scope> => {
+  const { filename } = options
   const clientOf = (path: string) => Effect.map(Layer.build(openSqlite(path)), Context.get(SqlClient.SqlClient))
   return guarded(
     "opening",
@@ -266,7 +274,7 @@ export const make = (
       yield* checkTables(database)
       const content = yield* readContent(database)
       const witness = yield* openWitness(filename, content)
-      return serve(filename, database, content, witness)
+      return serve(options, database, content, witness)
     })
   )
 }

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs"
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import { describe, expect, it } from "vitest"
-import { decodeChunk, decodeSnapshotMeta, encodeChunk, encodeSnapshotMeta } from "../src/internal/SnapshotRecord.js"
-import { decodeWrite, encodeWrite, storeChecksum, type WriteRecord } from "../src/internal/WriteRecord.js"
+import { decodeChunk, decodeSnapshotMeta, encodeChunk, encodeSnapshotMeta } from "../src/internal/store/SnapshotRecord.js"
+import { decodeWrite, encodeWrite, storeChecksum, type WriteRecord } from "../src/internal/store/WriteRecord.js"
 import { chunksOf, command, members, snapshotOf } from "./RaftStoreSuite.js"
 
 const golden = (name: string): Buffer => readFileSync(new URL(`../../../schemas/golden/raft-${name}.bin`, import.meta.url))

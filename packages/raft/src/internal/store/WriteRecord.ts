@@ -24,7 +24,7 @@ import { BytesError } from "@effectmq/bytes/BytesError"
 import { crc32c } from "@effectmq/bytes/Crc32c"
 import type { Entry } from "@effectmq/schemas/raft/Entry"
 import { readEntry, writeEntry } from "@effectmq/schemas/raft/EntryBytes"
-import type { HardState } from "../RaftStore.js"
+import type { HardState } from "../../RaftStore.js"
 
 const format = 1
 

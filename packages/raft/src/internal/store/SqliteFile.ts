@@ -12,6 +12,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import type { Scope } from "effect/Scope"
 import { type Refusal, refuse } from "./StoreFailure.js"
 
 const formatVersion = 1
@@ -43,7 +44,7 @@ const pragma = <Value>(database: Database, name: string): Effect.Effect<Value | 
  * Takes the file for itself alone. `locking_mode` comes before anything that touches the file: SQLite then keeps the lock until it
  * closes, and the index of its log in memory.
  */
-export const connect = (client: SqlClient): Effect.Effect<Database, SqlError | Refusal, import("effect/Scope").Scope> =>
+export const connect = (client: SqlClient): Effect.Effect<Database, SqlError | Refusal, Scope> =>
   Effect.gen(function* () {
     const database = databaseOf(yield* client.reserve)
     yield* database.rows("PRAGMA busy_timeout = 0")

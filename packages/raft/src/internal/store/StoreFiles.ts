@@ -18,8 +18,8 @@ import { onDisk, refuse } from "./StoreFailure.js"
 import { readWitness, Witness } from "./Witness.js"
 import { encodeWrite, storeChecksum } from "./WriteRecord.js"
 
-/** Files that SQLite may leave beside a database. */
-const sqliteSuffixes = ["", "-wal", "-journal", "-shm"]
+/** Of files that SQLite may leave beside a database. */
+const sqliteSuffixes = ["-wal", "-journal", "-shm"]
 
 export const witnessPath = (filename: string): string => `${filename}-witness`
 const newPath = (filename: string): string => `${filename}-new`
@@ -34,8 +34,8 @@ const exists = (disk: DiskService, path: string): boolean => {
   }
 }
 
-const removeAll = (disk: DiskService, path: string): void => {
-  for (const suffix of sqliteSuffixes) if (exists(disk, `${path}${suffix}`)) disk.unlink(`${path}${suffix}`)
+const removeAll = (disk: DiskService, path: string, suffixes: ReadonlyArray<string>): void => {
+  for (const suffix of suffixes) if (exists(disk, `${path}${suffix}`)) disk.unlink(`${path}${suffix}`)
 }
 
 const writeEmptyStore = (client: SqlClient, storeId: string) =>
@@ -55,6 +55,9 @@ const writeEmptyStore = (client: SqlClient, storeId: string) =>
       entries: []
     })
     yield* database.run("INSERT INTO writes VALUES (1, ?)", writer.copy())
+    // What SQLite would do when it closes the file, without saying whether it could.
+    const carried = yield* database.rows<{ readonly busy: number }>("PRAGMA wal_checkpoint(TRUNCATE)")
+    if (carried[0]?.busy !== 0) return yield* refuse("io", "its first content could not be written")
   })
 
 /** Makes an empty store where there is none. `clientOf` opens a database for the scope. */
@@ -68,9 +71,10 @@ export const makeIfMissing = <E, R>(filename: string, clientOf: (path: string) =
       }
     }
     const path = newPath(filename)
-    yield* onDisk(() => removeAll(disk, path))
+    yield* onDisk(() => removeAll(disk, path, ["", ...sqliteSuffixes]))
     yield* Effect.scoped(Effect.flatMap(clientOf(path), (client) => writeEmptyStore(client, newStoreId())))
     yield* onDisk(() => {
+      removeAll(disk, path, sqliteSuffixes)
       disk.rename(path, filename)
       return disk.syncDirectory(dirname(filename))
     })

@@ -5,7 +5,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { DiskError } from "@effectmq/storage/Disk"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { RaftStoreError } from "../RaftStore.js"
+import { RaftStoreError } from "../../RaftStore.js"
 
 type Reason = RaftStoreError["reason"]
 
