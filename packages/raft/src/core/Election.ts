@@ -41,7 +41,7 @@ const beginElection = (raft: RaftState, transfer: boolean): void => {
 
 /** `transfer`: the leader wishes it, so nobody is asked beforehand and those that hear a leader vote too. */
 export const campaign = (raft: RaftState, transfer: boolean): void => {
-  if (!raft.isVoter || raft.isLeader || raft.installing !== undefined) return
+  if (!raft.mayLead || raft.isLeader || raft.installing !== undefined) return
   if (!raft.options.preVote || transfer) return beginElection(raft, transfer)
   becomePreCandidate(raft)
   if (voteOutcome(raft.memberships.current, raft.votes) === "won") beginElection(raft, false)
@@ -50,7 +50,7 @@ export const campaign = (raft: RaftState, transfer: boolean): void => {
 
 export const tickElection = (raft: RaftState): void => {
   raft.electionElapsed++
-  if (raft.electionElapsed < raft.electionTimeout || !raft.isVoter) return
+  if (raft.electionElapsed < raft.electionTimeout || !raft.mayLead) return
   raft.electionElapsed = 0
   campaign(raft, false)
 }

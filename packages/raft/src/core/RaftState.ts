@@ -103,6 +103,14 @@ export class RaftState {
     return isVoter(this.memberships.current, this.nodeId)
   }
 
+  /**
+   * Whether it may want to lead: it has a vote, or has one until the membership that takes it away is committed. It may be the only
+   * one whose log can win an election that commits that membership (dissertation, 4.2.2).
+   */
+  get mayLead(): boolean {
+    return this.memberships.since(this.log.commitIndex).some((membership) => isVoter(membership, this.nodeId))
+  }
+
   /** What was committed before this leader's term is known to be so only behind an entry of its own (paper, 5.4.2 and 8). */
   get committedInTerm(): boolean {
     return this.log.termAt(this.log.commitIndex) === this.term

@@ -34,10 +34,10 @@ const sendAppend = (raft: RaftState, progress: Progress, previousIndex: number, 
  */
 const sendHeartbeat = (raft: RaftState, progress: Progress): void => {
   const { log } = raft
-  const stalled =
-    progress.state === "replicate" && progress.inflight.count > 0 && progress.matchIndex === progress.matchAtHeartbeat
+  const stalled = progress.inflight.count > 0 && progress.matchIndex === progress.matchAtHeartbeat
   progress.matchAtHeartbeat = progress.matchIndex
-  if (stalled) return sendAppend(raft, progress, progress.nextIndex - 1, 0, log.commitIndex)
+  if (stalled && log.termAt(progress.nextIndex - 1) >= 0)
+    return sendAppend(raft, progress, progress.nextIndex - 1, 0, log.commitIndex)
   const known = log.termAt(progress.matchIndex) >= 0 ? progress.matchIndex : 0
   if (known > 0) return sendAppend(raft, progress, known, 0, Math.min(known, log.commitIndex))
   progress.sentReadRound = raft.reads.round

@@ -51,6 +51,7 @@ const isWhole = (message: RaftMessage): boolean => {
   if (message._tag === "SnapshotRequest") return message.chunk >= 0 && message.chunk < message.snapshot.chunks
   if (message._tag !== "AppendRequest") return true
   let { previousIndex: index, previousTerm: term } = message
+  if (index < 0 || term < 0) return false
   for (const entry of message.entries) {
     if (entry.index !== ++index || entry.term < term) return false
     term = entry.term
