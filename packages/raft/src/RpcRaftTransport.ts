@@ -1,0 +1,134 @@
+/**
+ * `RaftTransport` over RPC between nodes.
+ *
+ * Invariants
+ * - Messages for one member wait in a bounded queue and go out in calls of many; the oldest are dropped when it is full, and all of
+ *   them while the member cannot be reached: Raft sends again what matters.
+ * - A message counts only where the node that sent it is the one that it names, and this node the one it is for.
+ */
+import { Meters } from "@effectmq/metrics/Meters"
+import * as NodeRpc from "@effectmq/network/NodeRpc"
+import { NodeTransport } from "@effectmq/network/NodeTransport"
+import type { Member } from "@effectmq/schemas/raft/Membership"
+import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import { deliverMessagesMax, raftChannel, RaftRpcs } from "@effectmq/schemas/rpc/RaftRpcs"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import { messageBytes, PeerQueue } from "./internal/PeerQueue.js"
+import { RaftTransport, type RaftTransportService } from "./RaftTransport.js"
+
+export interface RpcRaftTransportOptions {
+  /** Waiting for one member. Default 4096. */
+  readonly queueMessagesMax?: number
+  /** Waiting for one member. Default 32 MiB. */
+  readonly queueBytesMax?: number
+  /** Calls to one member that are not answered yet. Default 4. */
+  readonly callsMax?: number
+  /** Of one call; a larger message goes alone. Default 1 MiB. */
+  readonly callBytesMax?: number
+  /** A call that is not answered by then is given up. Default 3 s. */
+  readonly callTimeoutMs?: number
+}
+
+interface Peer {
+  readonly address: string
+  readonly queue: PeerQueue
+  readonly scope: Scope.CloseableScope
+}
+
+const make = (options: RpcRaftTransportOptions) =>
+  Effect.gen(function* () {
+    const transport = yield* NodeTransport
+    const meters = yield* Meters
+    const scope = yield* Effect.scope
+    const runFork = Runtime.runFork(yield* Effect.runtime<NodeTransport>())
+    const dropped = meters.counter("effectmq_raft_messages_dropped_total", "Messages to other members that were not sent")
+    const strange = meters.counter("effectmq_raft_messages_refused_total", "Messages that did not come from whom they name")
+    const peers = new Map<number, Peer>()
+    let listener: ((message: RaftMessage) => void) | undefined
+    const callsMax = options.callsMax ?? 4
+    const callTimeoutMs = options.callTimeoutMs ?? 3_000
+    const limits = {
+      messagesMax: options.queueMessagesMax ?? 4096,
+      bytesMax: options.queueBytesMax ?? 32 * 1024 * 1024,
+      batchMessagesMax: deliverMessagesMax,
+      batchBytesMax: options.callBytesMax ?? 1024 * 1024
+    }
+
+    /** Sends what gathers in the queue, a few calls at a time, until the peer's scope closes. */
+    const sending = (member: Member, queue: PeerQueue) =>
+      Effect.gen(function* () {
+        const client = yield* NodeRpc.client(RaftRpcs, raftChannel, member)
+        const calls = yield* Effect.makeSemaphore(callsMax)
+        const deliver = (messages: ReadonlyArray<RaftMessage>) =>
+          client.Deliver({ messages }).pipe(
+            Effect.timeout(callTimeoutMs),
+            Effect.catchAllCause(() =>
+              Effect.sync(() => {
+                dropped.value += messages.length
+              })
+            )
+          )
+        const turn = Effect.gen(function* () {
+          yield* calls.take(1)
+          yield* queue.filled
+          const messages = queue.takeBatch()
+          yield* Effect.forkScoped(Effect.ensuring(deliver(messages), calls.release(1)))
+        })
+        return yield* Effect.forever(turn)
+      }).pipe(Effect.catchAllCause((cause) => Effect.logError("no messages go to a member any more", cause)))
+
+    const begin = (member: Member): Peer => {
+      const queue = new PeerQueue(limits, (count) => {
+        dropped.value += count
+      })
+      const peerScope = Effect.runSync(Scope.fork(scope, ExecutionStrategy.sequential))
+      runFork(Effect.forkIn(Scope.extend(sending(member, queue), peerScope), peerScope))
+      return { address: member.address, queue, scope: peerScope }
+    }
+
+    const end = (nodeId: number, peer: Peer) => {
+      peers.delete(nodeId)
+      runFork(Scope.close(peer.scope, Exit.void))
+    }
+
+    const received = (from: number, messages: ReadonlyArray<RaftMessage>) => {
+      for (const message of messages) {
+        if (message.from === from && message.to === transport.nodeId) listener?.(message)
+        else strange.value += 1
+      }
+    }
+    yield* Effect.provide(
+      NodeRpc.serve(RaftRpcs, raftChannel),
+      RaftRpcs.toLayer({
+        Deliver: ({ messages }, { headers }) => Effect.sync(() => received(Number(headers[NodeRpc.nodeHeader]), messages))
+      })
+    )
+
+    const service: RaftTransportService = {
+      send: (message) => {
+        const peer = peers.get(message.to)
+        if (peer === undefined) dropped.value += 1
+        else peer.queue.offer(message, messageBytes(message))
+      },
+      setMembers: (members) => {
+        const wanted = new Map(members.filter(({ nodeId }) => nodeId !== transport.nodeId).map((one) => [one.nodeId, one]))
+        for (const [nodeId, peer] of [...peers]) if (wanted.get(nodeId)?.address !== peer.address) end(nodeId, peer)
+        for (const [nodeId, member] of wanted) if (!peers.has(nodeId)) peers.set(nodeId, begin(member))
+      },
+      onMessage: (next) => {
+        listener = next
+        return () => {
+          if (listener === next) listener = undefined
+        }
+      }
+    }
+    return service
+  })
+
+export const layer = (options: RpcRaftTransportOptions = {}): Layer.Layer<RaftTransport, never, NodeTransport | Meters> =>
+  Layer.scoped(RaftTransport, make(options))
