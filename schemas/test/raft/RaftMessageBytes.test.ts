@@ -12,7 +12,12 @@ import { readRaftMessages, writeRaftMessages } from "../../src/raft/RaftMessageB
 
 const golden = readFileSync(new URL("../../golden/raft-messages-1.bin", import.meta.url))
 
-const alone: Membership = { voters: [3], outgoingVoters: [], learners: [], members: [{ nodeId: 3, address: "three.example:7400" }] }
+const alone: Membership = {
+  voters: [3],
+  outgoingVoters: [],
+  learners: [],
+  members: [{ nodeId: 3, address: "three.example:7400" }]
+}
 const ways = { from: 3, to: 2 ** 33 }
 
 const messages: ReadonlyArray<RaftMessage> = [
@@ -20,7 +25,16 @@ const messages: ReadonlyArray<RaftMessage> = [
   { _tag: "VoteRequest", ...ways, term: 7, preVote: false, lastIndex: 0, lastTerm: 0, transfer: true },
   { _tag: "VoteReply", ...ways, term: 7, preVote: true, granted: false },
   { _tag: "VoteReply", ...ways, term: 7, preVote: false, granted: true },
-  { _tag: "AppendRequest", ...ways, term: 8, previousIndex: 40, previousTerm: 7, entries: [], commitIndex: 39, readRound: 2 ** 35 },
+  {
+    _tag: "AppendRequest",
+    ...ways,
+    term: 8,
+    previousIndex: 40,
+    previousTerm: 7,
+    entries: [],
+    commitIndex: 39,
+    readRound: 2 ** 35
+  },
   {
     _tag: "AppendRequest",
     ...ways,
