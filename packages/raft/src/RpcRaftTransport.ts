@@ -112,7 +112,7 @@ const make = (options: RpcRaftTransportOptions) =>
     const service: RaftTransportService = {
       send: (message) => {
         const peer = peers.get(message.to)
-        if (peer === undefined) dropped.value += 1
+        if (peer === undefined || message.from !== transport.nodeId) dropped.value += 1
         else peer.queue.offer(message, messageBytes(message))
       },
       setMembers: (members) => {
