@@ -18,6 +18,13 @@ import type { Acknowledger } from "./Publish.js"
 import { ShardWriter } from "./ShardWriter.js"
 import type { Time } from "./Time.js"
 
+export interface DelayedLimits {
+  /** Messages that may wait at one time. */
+  readonly countMax: number
+  /** Of all of them, topics and properties included. */
+  readonly bytesMax: number
+}
+
 export interface DelayedEntry {
   /** Unique in the tenant; also the origin of its publish. Where the message has an origin of its own: `d:` and that. */
   readonly id: string
@@ -40,6 +47,7 @@ const retryMs = 1000
 
 export class Delayed {
   private readonly entriesById = new Map<string, DelayedEntry>()
+  private sizeBytes = 0
   private readonly queue = new DueQueue<string>()
   private readonly writer: ShardWriter<Write>
   private stopTimer: (() => void) | undefined
@@ -51,7 +59,7 @@ export class Delayed {
   private constructor(
     shard: Shard,
     private readonly time: Time,
-    private readonly countMax: number
+    private readonly limits: DelayedLimits
   ) {
     this.life = shard.endOffset()
     this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {
@@ -59,9 +67,9 @@ export class Delayed {
     })
   }
 
-  static open(shard: Shard, time: Time, countMax: number): Effect.Effect<Delayed, StorageError | OffsetOutOfRange> {
+  static open(shard: Shard, time: Time, limits: DelayedLimits): Effect.Effect<Delayed, StorageError | OffsetOutOfRange> {
     return Effect.gen(function* () {
-      const delayed = new Delayed(shard, time, countMax)
+      const delayed = new Delayed(shard, time, limits)
       let position = shard.startOffset()
       while (position < shard.committedOffset()) {
         const result = yield* shard.read(position, { bytesMax: 4 * 1024 * 1024 })
@@ -70,7 +78,7 @@ export class Delayed {
             batch,
             undefined,
             (message, _offset, key) => delayed.restore(key, message),
-            (key) => delayed.entriesById.delete(key)
+            (key) => delayed.forget(key)
           )
         }
         position = result.nextOffset
@@ -97,6 +105,11 @@ export class Delayed {
     return this.entriesById.size
   }
 
+  /** What those that wait cost to keep. */
+  get bytes(): number {
+    return this.sizeBytes
+  }
+
   ids(): IterableIterator<string> {
     return this.entriesById.keys()
   }
@@ -107,7 +120,8 @@ export class Delayed {
 
   /** Keeps the message until it is due; the id, or undefined where the bound is reached (nobody is then told). */
   schedule(message: Message, dueMs: number, acknowledger: Acknowledger | undefined, token: number): string | undefined {
-    if (this.entriesById.size >= this.countMax) return undefined
+    const { bytesMax, countMax } = this.limits
+    if (this.entriesById.size >= countMax || this.sizeBytes + message.sizeBytes > bytesMax) return undefined
     const id = `${delayedPrefix}${message.origin ?? `${this.life.toString(36)}:${(this.sequence++).toString(36)}`}`
     const payload = Buffer.from(message.payload)
     const kept = new Message(
@@ -126,7 +140,7 @@ export class Delayed {
     )
     const entry = { id, dueMs, message: kept }
     if (!this.entriesById.has(id)) this.queue.push(dueMs, id)
-    this.entriesById.set(id, entry)
+    this.remember(entry)
     this.writer.append({ id, entry, acknowledger, token })
     this.arm()
     return id
@@ -134,7 +148,7 @@ export class Delayed {
 
   /** Answers whether there was one. */
   cancel(id: string): boolean {
-    if (!this.entriesById.delete(id)) return false
+    if (!this.forget(id)) return false
     this.writer.append({ id, entry: undefined, acknowledger: undefined, token: 0 })
     return true
   }
@@ -145,7 +159,20 @@ export class Delayed {
   }
 
   private restore(id: string, message: Message): void {
-    this.entriesById.set(id, { id, dueMs: message.publishedAtMs, message })
+    this.remember({ id, dueMs: message.publishedAtMs, message })
+  }
+
+  private remember(entry: DelayedEntry): void {
+    this.forget(entry.id)
+    this.entriesById.set(entry.id, entry)
+    this.sizeBytes += entry.message.sizeBytes
+  }
+
+  private forget(id: string): boolean {
+    const entry = this.entriesById.get(id)
+    if (entry === undefined) return false
+    this.sizeBytes -= entry.message.sizeBytes
+    return this.entriesById.delete(id)
   }
 
   private arm(): void {

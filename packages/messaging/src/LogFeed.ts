@@ -8,6 +8,7 @@
  *
  * Invariants
  * - Entries of one source reach the reader in offset order, each once between `attach` and `detach`.
+ * - The queue holds at most `queueMax` entries, and about `queueBytesMax` bytes (what one read brings comes on top).
  * - `safePosition(source)` is never past an entry that the reader has not accepted.
  */
 import type { MessageLog } from "./MessageLog.js"
@@ -26,6 +27,13 @@ export interface FeedReader<M> {
   lost(count: number): void
 }
 
+export interface FeedLimits {
+  readonly queueMax: number
+  readonly queueBytesMax: number
+  /** Messages kept for a reader that is away. */
+  readonly offlineMax: number
+}
+
 interface Queued<M> {
   readonly entry: LogEntry
   readonly match: M
@@ -37,6 +45,7 @@ const readBytesMax = 256 * 1024
 export class LogFeed<M> {
   private queue: Array<Queued<M>> = []
   private head = 0
+  private queuedBytes = 0
   private readonly live: Array<boolean>
   private readonly positions: Array<number>
   private reading = false
@@ -54,8 +63,7 @@ export class LogFeed<M> {
     private readonly log: MessageLog,
     private readonly reader: FeedReader<M>,
     positions: ReadonlyArray<number>,
-    private readonly queueMax: number,
-    private readonly offlineMax: number
+    private readonly limits: FeedLimits
   ) {
     this.positions = [...positions]
     this.live = this.positions.map(() => false)
@@ -73,7 +81,7 @@ export class LogFeed<M> {
       if (!this.behind) this.positions[source] = this.log.dispatched(source)
       this.live[source] = this.positions[source] === this.log.dispatched(source)
     }
-    this.skip = Math.max(0, this.missedCount - this.offlineMax)
+    this.skip = Math.max(0, this.missedCount - this.limits.offlineMax)
     if (this.skip > 0) this.reader.lost(this.skip)
     this.missedCount = 0
     this.pump()
@@ -91,6 +99,7 @@ export class LogFeed<M> {
     this.missedCount = this.queuedCount
     this.queue = []
     this.head = 0
+    this.queuedBytes = 0
   }
 
   /** A committed entry that matches; called in offset order per source. */
@@ -105,9 +114,9 @@ export class LogFeed<M> {
     if (this.queuedCount === 0 && this.reader.capacity > 0) {
       this.positions[source] = offset + 1
       this.reader.accept(entry, match)
-    } else if (this.queuedCount < this.queueMax) {
+    } else if (this.queuedCount < this.limits.queueMax && this.queuedBytes < this.limits.queueBytesMax) {
       this.positions[source] = offset + 1
-      this.queue.push({ entry: kept(entry), match })
+      this.enqueue(entry, match)
     } else {
       this.positions[source] = offset
       this.live[source] = false
@@ -118,6 +127,7 @@ export class LogFeed<M> {
   pump(): void {
     while (this.head < this.queue.length && this.attached && this.reader.capacity > 0) {
       const { entry, match } = this.queue[this.head++] as Queued<M>
+      this.queuedBytes -= entry.message.sizeBytes
       this.reader.accept(entry, match)
     }
     if (this.head === this.queue.length && this.head > 0) {
@@ -127,7 +137,9 @@ export class LogFeed<M> {
       this.queue = this.queue.slice(this.head)
       this.head = 0
     }
-    if (this.attached && !this.reading && this.queuedCount <= this.queueMax / 2) this.readOn()
+    const { queueBytesMax, queueMax } = this.limits
+    const hasRoom = this.queuedCount <= queueMax / 2 && this.queuedBytes <= queueBytesMax / 2
+    if (this.attached && !this.reading && hasRoom) this.readOn()
   }
 
   /** Next offset to look at: everything before it was accepted by the reader, or is not for it. */
@@ -143,6 +155,13 @@ export class LogFeed<M> {
       }
     }
     return position
+  }
+
+  /** The entry waits, without what its message came in. */
+  private enqueue({ message, source, offset }: LogEntry, match: M): void {
+    const kept = message.compact()
+    this.queue.push({ entry: { message: kept, source, offset }, match })
+    this.queuedBytes += kept.sizeBytes
   }
 
   private readOn(): void {
@@ -170,7 +189,7 @@ export class LogFeed<M> {
           const match = this.reader.matchLogged(entry)
           if (match === undefined) continue
           if (this.skip > 0) this.skip--
-          else this.queue.push({ entry: kept(entry), match })
+          else this.enqueue(entry, match)
         }
         // Entries committed and not yet dispatched will be offered: reading stops short of them.
         this.positions[source] = Math.max(from, nextOffset)
@@ -180,6 +199,3 @@ export class LogFeed<M> {
     )
   }
 }
-
-/** An entry that waits, without what its message came in. */
-const kept = ({ message, source, offset }: LogEntry): LogEntry => ({ message: message.compact(), source, offset })

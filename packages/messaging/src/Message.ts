@@ -16,6 +16,27 @@ export interface MessageProperties {
   readonly userProperties?: ReadonlyArray<readonly [name: string, value: string]> | undefined
 }
 
+/** About what a user property costs in memory beside its characters: two texts and the pair of them. */
+const userPropertyBytes = 112
+/** From so many on their size is remembered. */
+const userPropertiesRemembered = 16
+const sizeByUserProperties = new WeakMap<ReadonlyArray<unknown>, number>()
+
+const userPropertiesSize = (pairs: ReadonlyArray<readonly [name: string, value: string]>): number => {
+  const known = pairs.length < userPropertiesRemembered ? undefined : sizeByUserProperties.get(pairs)
+  if (known !== undefined) return known
+  let size = pairs.length * userPropertyBytes
+  for (const [name, value] of pairs) size += name.length + value.length
+  if (pairs.length >= userPropertiesRemembered) sizeByUserProperties.set(pairs, size)
+  return size
+}
+
+const propertiesSize = ({ contentType, responseTopic, correlationData, userProperties }: MessageProperties): number =>
+  (contentType?.length ?? 0) +
+  (responseTopic?.length ?? 0) +
+  (correlationData?.length ?? 0) +
+  (userProperties === undefined ? 0 : userPropertiesSize(userProperties))
+
 /** Bytes beside the payload that a message may keep alive while it waits. */
 const strayBytesMax = 1024
 
@@ -48,6 +69,15 @@ export class Message {
 
   get payload(): Buffer {
     return this.bytes.subarray(this.payloadStart, this.payloadEnd)
+  }
+
+  /**
+   * About what it costs to keep the message: all bounds of what waits in bytes go by it. A payload of one byte may come with a
+   * hundred thousand user properties.
+   */
+  get sizeBytes(): number {
+    const size = this.payloadEnd - this.payloadStart + this.topic.length
+    return this.properties === undefined ? size : size + propertiesSize(this.properties)
   }
 
   /**

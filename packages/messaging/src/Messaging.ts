@@ -17,7 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import { RouteTable } from "./core/RouteTable.js"
-import { Delayed } from "./Delayed.js"
+import { Delayed, type DelayedLimits } from "./Delayed.js"
 import { GroupStore } from "./GroupStore.js"
 import { MessageLog } from "./MessageLog.js"
 import { Retained, type RetainedLimits } from "./Retained.js"
@@ -40,11 +40,12 @@ export interface MessagingOptions {
   /** The same by size, bytes per shard. */
   readonly logRetentionBytes: number | undefined
   readonly retained: RetainedLimits
-  /** Delayed messages that may wait at one time. */
-  readonly delayedMax: number
+  readonly delayed: DelayedLimits
   readonly sharedStrategy: SharedStrategy
   /** Messages held in memory for one slow durable subscriber before it reads them from the log. */
   readonly feedQueueMax: number
+  /** The same in bytes. */
+  readonly feedQueueBytesMax: number
   /** Messages kept for a durable subscriber that is away; beyond it the oldest are dropped. */
   readonly offlineMax: number
   readonly maintainIntervalMs: number
@@ -56,10 +57,11 @@ export const defaultMessagingOptions: MessagingOptions = {
   logShards: 1,
   logRetentionMs: undefined,
   logRetentionBytes: undefined,
-  retained: { messagesMax: 5_000_000, payloadBytesMax: 1024 * 1024 },
-  delayedMax: 1_000_000,
+  retained: { messagesMax: 5_000_000, bytesMax: 1024 * 1024 * 1024, payloadBytesMax: 1024 * 1024 },
+  delayed: { countMax: 1_000_000, bytesMax: 256 * 1024 * 1024 },
   sharedStrategy: "round-robin",
   feedQueueMax: 1000,
+  feedQueueBytesMax: 4 * 1024 * 1024,
   offlineMax: 1_000_000,
   maintainIntervalMs: 2000
 }
@@ -108,7 +110,7 @@ const make = (options: MessagingOptions, time: Time) =>
         const routes = new RouteTable(sourceCount)
         const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
         const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
-        const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayedMax)
+        const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayed)
         const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time)
         const streams = new Streams(tenant, engines, routes, time)
         const space: TenantSpace = new TenantSpace(
@@ -206,7 +208,8 @@ const register = (meters: typeof Meters.Service, spaces: ReadonlyMap<string, Ten
   )
   gauge("subscriptions", "Subscriptions now", ({ routes }) => routes.subscriptionCount)
   gauge("retained_messages", "Retained messages now", ({ retained }) => retained.count)
-  gauge("retained_bytes", "Payload bytes of retained messages now", ({ retained }) => retained.bytes)
+  gauge("retained_bytes", "Bytes of retained messages now, with topics and properties", ({ retained }) => retained.bytes)
   gauge("retained_refused", "Retained messages refused at a bound, since start", ({ retained }) => retained.refusedCount)
   gauge("delayed_messages", "Delayed messages waiting now", ({ delayed }) => delayed.count)
+  gauge("delayed_bytes", "Bytes of delayed messages now, with topics and properties", ({ delayed }) => delayed.bytes)
 }

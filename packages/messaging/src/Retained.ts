@@ -19,6 +19,8 @@ import type { Time } from "./Time.js"
 
 export interface RetainedLimits {
   readonly messagesMax: number
+  /** Of all of them, topics and properties included. */
+  readonly bytesMax: number
   readonly payloadBytesMax: number
 }
 
@@ -55,7 +57,9 @@ const anyVisitsMax = 32
 export class Retained {
   private readonly entries = new TopicIndex<RetainedEntry>()
   private readonly writer: ShardWriter<Write>
-  private payloadBytes = 0
+  private sizeBytes = 0
+  /** Of those below `$SYS/`. */
+  private volatileBytes = 0
   /** Entries below `$SYS/`. */
   private volatileCount = 0
   /** Entries that expire. */
@@ -111,8 +115,9 @@ export class Retained {
     return this.entries.size
   }
 
+  /** What they cost to keep. */
   get bytes(): number {
-    return this.payloadBytes
+    return this.sizeBytes
   }
 
   get(topic: string): RetainedEntry | undefined {
@@ -137,8 +142,7 @@ export class Retained {
       this.writer.append({ topic: message.topic, entry: undefined, done })
       return true
     }
-    const full = this.count - this.volatileCount >= this.limits.messagesMax && this.entries.get(message.topic) === undefined
-    if (size > this.limits.payloadBytesMax || full) {
+    if (size > this.limits.payloadBytesMax || !this.hasRoom(message)) {
       this.refusedCount++
       return false
     }
@@ -226,6 +230,14 @@ export class Retained {
     this.writer.flush()
   }
 
+  private hasRoom(message: Message): boolean {
+    const { bytesMax, messagesMax } = this.limits
+    const before = this.entries.get(message.topic)
+    if (before === undefined && this.count - this.volatileCount >= messagesMax) return false
+    const bytes = this.sizeBytes - this.volatileBytes - (before?.message.sizeBytes ?? 0)
+    return bytes + message.sizeBytes <= bytesMax
+  }
+
   private put(message: Message, offset: number): RetainedEntry {
     const entry = { message, offset, sequence: ++this.lastSequence }
     const before = this.entries.set(message.topic, entry)
@@ -242,9 +254,12 @@ export class Retained {
   }
 
   private countIn({ message }: RetainedEntry, by: 1 | -1): void {
-    this.payloadBytes += by * (message.payloadEnd - message.payloadStart)
+    const bytes = by * message.sizeBytes
+    this.sizeBytes += bytes
     if (message.expiresAtMs !== 0) this.expiringCount += by
-    if (isVolatile(message.topic)) this.volatileCount += by
+    if (!isVolatile(message.topic)) return
+    this.volatileCount += by
+    this.volatileBytes += bytes
   }
 }
 

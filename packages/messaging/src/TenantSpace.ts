@@ -27,6 +27,7 @@ export interface TenantSpaceOptions {
   readonly sharedStrategy: SharedStrategy
   /** Messages a feed holds in memory before it lags. */
   readonly feedQueueMax: number
+  readonly feedQueueBytesMax: number
   /** Messages kept for a durable subscriber that is away; the oldest beyond are passed over. */
   readonly offlineMax: number
 }
@@ -174,7 +175,8 @@ export class TenantSpace {
   }
 
   createFeed<M>(reader: FeedReader<M>, positions: ReadonlyArray<number>): LogFeed<M> {
-    return new LogFeed(this.log, reader, positions, this.options.feedQueueMax, this.options.offlineMax)
+    const { feedQueueBytesMax, feedQueueMax, offlineMax } = this.options
+    return new LogFeed(this.log, reader, positions, { queueMax: feedQueueMax, queueBytesMax: feedQueueBytesMax, offlineMax })
   }
 
   /** What a subscriber's own (not shared) subscriptions say of a logged message. */

@@ -64,6 +64,13 @@ export const mqttFeatureKeys = {
     doc: "Longest delay."
   }),
   "mqtt.delayed.countMax": integer({ fallback: 1_000_000, min: 1, max: 100_000_000, doc: "Delayed messages that may wait." }),
+  "mqtt.delayed.bytesMax": integer({
+    fallback: 256 * 1024 * 1024,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: "bytes per tenant",
+    doc: "Memory for delayed messages, topics and properties included; past it no more are taken."
+  }),
   "mqtt.flapping.enabled": flag({
     fallback: false,
     doc: "Whether a client that connects again and again is banned for a while."

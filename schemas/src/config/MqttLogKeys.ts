@@ -38,6 +38,13 @@ export const mqttLogKeys = {
     max: 1_000_000_000,
     doc: "Retained messages; past it new topics are not retained."
   }),
+  "mqtt.retained.bytesMax": integer({
+    fallback: 1024 * 1024 * 1024,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: "bytes per tenant",
+    doc: "Memory for retained messages, topics and properties included; past it nothing more is retained."
+  }),
   "mqtt.retained.payloadBytesMax": integer({
     fallback: 1024 * 1024,
     min: 0,

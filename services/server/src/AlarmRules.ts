@@ -28,7 +28,9 @@ export interface AlarmSources {
   connections(): number
   /** Of the tenant that has most. */
   retainedMessages(): number
+  retainedBytes(): number
   delayedMessages(): number
+  delayedBytes(): number
   residentBytes(): number
   readonly machineBytes: number
   /** 99th percentile over the window that ended last; undefined where it is not measured. */
@@ -90,11 +92,18 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
     ),
     nearLimit("connections-near-limit", "limits.connectionsMax", "connections", sources.connections),
     nearLimit("retained-near-limit", "mqtt.retained.messagesMax", "retained messages", sources.retainedMessages),
-    nearLimit("delayed-near-limit", "mqtt.delayed.countMax", "delayed messages", sources.delayedMessages)
+    nearLimit("retained-bytes-near-limit", "mqtt.retained.bytesMax", "bytes of retained messages", sources.retainedBytes),
+    nearLimit("delayed-near-limit", "mqtt.delayed.countMax", "delayed messages", sources.delayedMessages),
+    nearLimit("delayed-bytes-near-limit", "mqtt.delayed.bytesMax", "bytes of delayed messages", sources.delayedBytes)
   ]
 }
 
-type LimitKey = "limits.connectionsMax" | "mqtt.retained.messagesMax" | "mqtt.delayed.countMax"
+type LimitKey =
+  | "limits.connectionsMax"
+  | "mqtt.retained.messagesMax"
+  | "mqtt.retained.bytesMax"
+  | "mqtt.delayed.countMax"
+  | "mqtt.delayed.bytesMax"
 
 /** What this process may use: a container's limit where there is one. */
 const machineBytes = (): number => {
@@ -119,7 +128,9 @@ export const layer = (
         storageError: () => engines.all.map((engine) => engine.fenced()).find((error) => error !== undefined),
         connections: () => limits.connections(),
         retainedMessages: () => largest((space) => space.retained.count),
+        retainedBytes: () => largest((space) => space.retained.bytes),
         delayedMessages: () => largest((space) => space.delayed.count),
+        delayedBytes: () => largest((space) => space.delayed.bytes),
         residentBytes: () => process.memoryUsage.rss(),
         machineBytes: machineBytes(),
         eventLoopDelaySeconds: () => meters.snapshot().get('effectmq_event_loop_delay_seconds{statistic="p99"}'),

@@ -23,9 +23,10 @@ export const messagingOptions = (settings: Settings): MessagingOptions => {
     logRetentionBytes: unlessZero(settings["mqtt.log.retentionBytes"]),
     retained: {
       messagesMax: settings["mqtt.retained.messagesMax"],
+      bytesMax: settings["mqtt.retained.bytesMax"],
       payloadBytesMax: settings["mqtt.retained.payloadBytesMax"]
     },
-    delayedMax: settings["mqtt.delayed.countMax"],
+    delayed: { countMax: settings["mqtt.delayed.countMax"], bytesMax: settings["mqtt.delayed.bytesMax"] },
     sharedStrategy: settings["mqtt.sharedSubscription.strategy"],
     offlineMax: settings["mqtt.session.offlineMax"]
   }

@@ -6,7 +6,9 @@ import { alarmRules, type AlarmSources } from "../src/AlarmRules.js"
 const settings = settingsWith({
   "limits.connectionsMax": 1000,
   "mqtt.retained.messagesMax": 100,
+  "mqtt.retained.bytesMax": 10_000,
   "mqtt.delayed.countMax": 100,
+  "mqtt.delayed.bytesMax": 10_000,
   "alarms.nearLimitPercent": 90,
   "alarms.memoryPercent": 80,
   "alarms.eventLoopDelayMs": 200,
@@ -18,7 +20,9 @@ class Node {
   error: StorageError | undefined = undefined
   connections = 0
   retained = 0
+  retainedBytes = 0
   delayed = 0
+  delayedBytes = 0
   residentBytes = 0
   delaySeconds: number | undefined = undefined
   syncs = { count: 10, seconds: 100 }
@@ -30,7 +34,9 @@ class Node {
       storageError: () => this.error,
       connections: () => this.connections,
       retainedMessages: () => this.retained,
+      retainedBytes: () => this.retainedBytes,
       delayedMessages: () => this.delayed,
+      delayedBytes: () => this.delayedBytes,
       residentBytes: () => this.residentBytes,
       machineBytes: 1024 * 1024 * 1024,
       eventLoopDelaySeconds: () => this.delaySeconds,
@@ -74,9 +80,13 @@ describe("alarms", () => {
     expect(node.look()).toEqual({})
     node.retained = 95
     node.delayed = 100
+    node.retainedBytes = 9500
+    node.delayedBytes = 10_000
     expect(node.look()).toEqual({
       "retained-near-limit": "95 retained messages, 95 % of mqtt.retained.messagesMax",
-      "delayed-near-limit": "100 delayed messages, 100 % of mqtt.delayed.countMax"
+      "retained-bytes-near-limit": "9500 bytes of retained messages, 95 % of mqtt.retained.bytesMax",
+      "delayed-near-limit": "100 delayed messages, 100 % of mqtt.delayed.countMax",
+      "delayed-bytes-near-limit": "10000 bytes of delayed messages, 100 % of mqtt.delayed.bytesMax"
     })
   })
 

@@ -40,6 +40,9 @@ const noEngines = {
 
 export interface WorldOptions {
   readonly feedQueueMax?: number
+  readonly feedQueueBytesMax?: number
+  readonly retainedBytesMax?: number
+  readonly delayedBytesMax?: number
   readonly offlineMax?: number
   readonly strategy?: SharedStrategy
   readonly shards?: Shards
@@ -65,14 +68,21 @@ export class World {
       "default",
       routes,
       log,
-      Effect.runSync(Retained.open(shards.retained, this.time, { messagesMax: 3, payloadBytesMax: 100 })),
-      Effect.runSync(Delayed.open(shards.delayed, this.time, 2)),
+      Effect.runSync(
+        Retained.open(shards.retained, this.time, {
+          messagesMax: 3,
+          bytesMax: options.retainedBytesMax ?? 100_000,
+          payloadBytesMax: 100
+        })
+      ),
+      Effect.runSync(Delayed.open(shards.delayed, this.time, { countMax: 2, bytesMax: options.delayedBytesMax ?? 100_000 })),
       new Streams("default", noEngines, routes, this.time),
       Effect.runSync(GroupStore.open(shards.groups, this.time)),
       this.time,
       {
         sharedStrategy: options.strategy ?? "round-robin",
         feedQueueMax: options.feedQueueMax ?? 100,
+        feedQueueBytesMax: options.feedQueueBytesMax ?? 100_000,
         offlineMax: options.offlineMax ?? 1000
       },
       () => 0.5
@@ -96,7 +106,14 @@ export class World {
   message(
     topic: string,
     text: string,
-    options: Partial<{ qos: QoS; retain: boolean; publisher: string; origin: string; expiresAtMs: number }> = {}
+    options: Partial<{
+      qos: QoS
+      retain: boolean
+      publisher: string
+      origin: string
+      expiresAtMs: number
+      userProperties: ReadonlyArray<readonly [string, string]>
+    }> = {}
   ) {
     const bytes = Buffer.from(text)
     return new Message(
@@ -106,7 +123,7 @@ export class World {
       bytes.length,
       options.qos ?? 1,
       options.retain ?? false,
-      undefined,
+      options.userProperties === undefined ? undefined : { userProperties: options.userProperties },
       this.time.nowMs(),
       options.expiresAtMs ?? 0,
       options.publisher ?? "publisher",

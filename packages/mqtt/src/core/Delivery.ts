@@ -46,10 +46,9 @@ export class Delivery {
     readonly offset: number
   ) {}
 
-  /** Of the payload. */
+  /** What the message costs while it waits. */
   get sizeBytes(): number {
-    const { message } = this
-    return message === undefined ? 0 : message.payloadEnd - message.payloadStart
+    return this.message?.sizeBytes ?? 0
   }
 
   /** It waits: what the message came in is let go. */

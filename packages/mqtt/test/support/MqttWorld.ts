@@ -131,12 +131,19 @@ export class MqttWorld {
       "default",
       routes,
       log,
-      await Effect.runPromise(Retained.open(this.shard("__retained/0"), time, { messagesMax: 1000, payloadBytesMax: 100_000 })),
-      await Effect.runPromise(Delayed.open(this.shard("__delayed/0"), time, 100)),
+      await Effect.runPromise(
+        Retained.open(this.shard("__retained/0"), time, { messagesMax: 1000, bytesMax: 100_000_000, payloadBytesMax: 100_000 })
+      ),
+      await Effect.runPromise(Delayed.open(this.shard("__delayed/0"), time, { countMax: 100, bytesMax: 1_000_000 })),
       new Streams("default", engines, routes, time),
       await Effect.runPromise(GroupStore.open(this.shard("__groups/0"), time)),
       time,
-      { sharedStrategy: "round-robin", feedQueueMax: this.given.feedQueueMax ?? 100, offlineMax: 100_000 },
+      {
+        sharedStrategy: "round-robin",
+        feedQueueMax: this.given.feedQueueMax ?? 100,
+        feedQueueBytesMax: 1_000_000,
+        offlineMax: 100_000
+      },
       () => 0.5
     )
     const store = await Effect.runPromise(
