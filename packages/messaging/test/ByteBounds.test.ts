@@ -98,7 +98,7 @@ describe("retained messages", () => {
 describe("delayed messages", () => {
   it("are refused past the bytes that there are for them, and taken again when some have gone", () => {
     const world = World.make({ delayedBytesMax: 50 })
-    world.space.restored(new Set())
+    world.space.restored(new Set(), () => false)
     const schedule = (on: World, text: string, afterMs: number) =>
       on.space.delayed.schedule(on.message("a", text), on.time.nowMs() + afterMs, undefined, 0) !== undefined
     expect(schedule(world, "x".repeat(50), 10)).toBe(false)
@@ -106,7 +106,7 @@ describe("delayed messages", () => {
     expect(schedule(world, "x".repeat(10), 10)).toBe(false)
     world.commit()
     const again = World.make({ delayedBytesMax: 50, shards: world.shards })
-    again.space.restored(new Set())
+    again.space.restored(new Set(), () => false)
     expect(again.space.delayed.bytes).toBe(40)
     expect(schedule(again, "x".repeat(10), 10)).toBe(false)
     again.time.advance(1000)
