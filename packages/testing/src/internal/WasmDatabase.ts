@@ -3,7 +3,7 @@
  *
  * Each text is prepared once. Integers that a number cannot hold exactly are an error.
  */
-import { columnType, resultCode, type WasmModule } from "./WasmSqlite.js"
+import { columnType, ioError, resultCode, type WasmModule } from "./WasmSqlite.js"
 
 const openFlags = 0x2 | 0x4
 const transient = -1
@@ -20,7 +20,8 @@ const nameByCode: { readonly [code: number]: string } = {
   13: "SQLITE_FULL",
   14: "SQLITE_CANTOPEN",
   19: "SQLITE_CONSTRAINT",
-  26: "SQLITE_NOTADB"
+  26: "SQLITE_NOTADB",
+  [ioError.shortRead]: "SQLITE_IOERR_SHORT_READ"
 }
 
 /** With the code that SQLite's name for it is. */
@@ -169,7 +170,7 @@ export class WasmDatabase {
   }
 
   private errorOf(code: number): WasmSqliteError {
-    const name = nameByCode[code & 0xff] ?? `SQLITE_${code}`
+    const name = nameByCode[code] ?? nameByCode[code & 0xff] ?? `SQLITE_${code}`
     return new WasmSqliteError(this.wasm.UTF8ToString(this.wasm._sqlite3_errmsg(this.pointer)), name)
   }
 }

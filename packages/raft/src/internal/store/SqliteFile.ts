@@ -16,6 +16,8 @@ import type { Scope } from "effect/Scope"
 import { type Refusal, refuse } from "./StoreFailure.js"
 
 const formatVersion = 1
+/** What is beyond that was no release's doing. */
+const formatVersionMax = 100
 /** "EMQr": says that a SQLite file is a Raft store. */
 const applicationId = 0x454d5172
 
@@ -73,7 +75,9 @@ export const checkTables = (database: Database): Effect.Effect<void, SqlError | 
       return yield* refuse("damaged", "it is no Raft store")
     }
     const version = (yield* pragma<number>(database, "user_version")) ?? 0
-    if (version > formatVersion) return yield* refuse("newer", `its format is ${version}, this release knows ${formatVersion}`)
+    if (version > formatVersion && version <= formatVersionMax) {
+      return yield* refuse("newer", `its format is ${version}, this release knows ${formatVersion}`)
+    }
     if (version !== formatVersion) return yield* refuse("damaged", `its format is ${version}, which never was one`)
     if ((yield* pragma<number>(database, "auto_vacuum")) !== 0) return yield* refuse("damaged", "its header was altered")
     const found = yield* database.rows<{ readonly sql: string | null }>("SELECT sql FROM sqlite_schema ORDER BY rowid")

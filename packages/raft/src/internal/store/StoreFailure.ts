@@ -31,12 +31,15 @@ const adviceOf = (filename: string): { readonly [R in Reason]: string } => ({
   newer: "Start the release that wrote it, or a later one."
 })
 
+/** `SQLITE_ERROR`: a statement of ours does not fit what is in the file. `SHORT_READ`: the file ends within a page. */
+const damageCodes = ["SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ"]
+
 const reasonOf = (cause: unknown): Reason => {
   if (cause instanceof DiskError) return cause.code === "ENOSPC" ? "full" : cause.code === "ELOCKED" ? "locked" : "io"
   const code = String((cause as { readonly code?: unknown } | undefined)?.code ?? "")
   if (code.startsWith("SQLITE_FULL")) return "full"
   if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) return "locked"
-  return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB") ? "damaged" : "io"
+  return damageCodes.some((damage) => code.startsWith(damage)) ? "damaged" : "io"
 }
 
 export const storeError = (doing: string, filename: string, reason: Reason, what: string, cause?: unknown): RaftStoreError =>

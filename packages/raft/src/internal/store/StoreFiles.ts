@@ -93,10 +93,7 @@ export const openWitness = (filename: string, { storeId, head }: StoreContent) =
         return yield* refuse("damaged", `${path} belongs to another store`)
       }
       if (testimony !== undefined && testimony.sequence > head.sequence) {
-        return yield* refuse(
-          "damaged",
-          `writes ${head.sequence + 1} to ${testimony.sequence}, which were acknowledged, are missing`
-        )
+        return yield* refuse("damaged", `it ends at write ${head.sequence}, though ${testimony.sequence} were acknowledged`)
       }
       if (testimony?.sequence === head.sequence && testimony.checksum !== head.checksum) {
         return yield* refuse("damaged", `its last write is another than the one that ${path} tells of`)
