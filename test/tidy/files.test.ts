@@ -83,7 +83,7 @@ describe("files", () => {
   it("below test/ are suites, or something names them", () => {
     const named = (path: string) => {
       const name = path.split("/").at(-1) as string
-      const others = [...paths.filter((other) => other !== path && /^test\/.*\.(ts|mjs|js|md)$/.test(other)), "package.json"]
+      const others = [...paths.filter((other) => other !== path && /(^|\/)test\/.*\.(ts|mjs|js|md)$/.test(other)), "package.json"]
       return others.some((other) => read(other).includes(name) || read(other).includes(`/${name.replace(/\.ts$/, ".js")}"`))
     }
     const dead = paths

@@ -1,8 +1,7 @@
 /**
  * What every Raft store must do, over any adapter.
  */
-import type { CommandEntry, Entry } from "@effectmq/schemas/raft/Entry"
-import type { Membership } from "@effectmq/schemas/raft/Membership"
+import type { Entry } from "@effectmq/schemas/raft/Entry"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -10,53 +9,13 @@ import * as Exit from "effect/Exit"
 import * as fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import type { RaftStoreService, StoredRaft } from "../src/RaftStore.js"
+import { chunksOf, command, commands, members, plain, saveSnapshot, snapshotOf, stage } from "./support/StoreSamples.js"
 
 /** Where one store lies that can be opened again and again. */
 export interface StorePlace {
   readonly use: <A>(body: (store: RaftStoreService) => Effect.Effect<A, unknown>) => Promise<A>
   readonly remove: () => void
 }
-
-export const members: Membership = {
-  voters: [1, 2, 3],
-  outgoingVoters: [],
-  learners: [4],
-  members: [1, 2, 3, 4].map((nodeId) => ({ nodeId, address: `host${nodeId}:7400` }))
-}
-
-export const command = (index: number, term: number, text = `command ${index} of ${term}`): CommandEntry => ({
-  kind: "command",
-  index,
-  term,
-  data: Buffer.from(text)
-})
-
-export const commands = (first: number, last: number, term: number): Array<Entry> =>
-  Array.from({ length: last - first + 1 }, (_, at) => command(first + at, term))
-
-export const snapshotOf = (index: number, term: number, chunks: ReadonlyArray<Uint8Array>): SnapshotMeta => ({
-  index,
-  term,
-  membership: members,
-  chunks: chunks.length,
-  bytes: chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-})
-
-export const chunksOf = (...texts: ReadonlyArray<string>): ReadonlyArray<Uint8Array> => texts.map((text) => Buffer.from(text))
-
-export const stage = (store: RaftStoreService, snapshot: SnapshotMeta, chunks: ReadonlyArray<Uint8Array>) =>
-  Effect.forEach(chunks, (data, chunk) => store.stageSnapshotChunk(snapshot, chunk, data), { discard: true })
-
-export const saveSnapshot = (
-  store: RaftStoreService,
-  snapshot: SnapshotMeta,
-  chunks: ReadonlyArray<Uint8Array>,
-  log: "keep" | "discard"
-) => Effect.zipRight(stage(store, snapshot, chunks), store.completeSnapshot(snapshot, log))
-
-/** Data as plain bytes, whatever class carries them. */
-export const plain = (entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> =>
-  entries.map((entry) => (entry.kind === "command" ? { ...entry, data: Buffer.from(entry.data) } : entry))
 
 const indexesOf = (stored: StoredRaft): ReadonlyArray<number> => stored.entries.map((entry) => entry.index)
 
@@ -66,7 +25,8 @@ const defectOf = async (effect: Effect.Effect<unknown, unknown>): Promise<string
   return String(Cause.squash(exit.cause))
 }
 
-export const raftStoreSuite = (name: string, makePlace: () => StorePlace) =>
+/** `modelRuns`: how many random lives are compared with a plain model. */
+export const raftStoreSuite = (name: string, modelRuns: number, makePlace: () => StorePlace) =>
   describe(name, () => {
     let place: StorePlace
     beforeEach(() => {
@@ -108,7 +68,7 @@ export const raftStoreSuite = (name: string, makePlace: () => StorePlace) =>
         { kind: "membership", index: 1, term: 0, membership: members },
         { kind: "noop", index: 2, term: 1 },
         command(3, 1, ""),
-        command(4, 1, "x".repeat(20_000)),
+        command(4, 1, "x".repeat(9_000)),
         { kind: "membership", index: 5, term: 2, membership: { ...members, outgoingVoters: [1, 2], learners: [] } },
         { kind: "command", index: 6, term: 2, data: Uint8Array.from({ length: 256 }, (_, byte) => byte) }
       ]
@@ -277,9 +237,9 @@ export const raftStoreSuite = (name: string, makePlace: () => StorePlace) =>
             at.remove()
           }
         }),
-        { numRuns: 25 }
+        { numRuns: modelRuns }
       )
-    })
+    }, 60_000)
   })
 
 // The model

@@ -14,12 +14,12 @@ const over =
   (body) =>
     Effect.runPromise(Effect.provide(Effect.flatMap(RaftStore, body), layer()))
 
-raftStoreSuite("MemoryRaftStore", () => {
+raftStoreSuite("MemoryRaftStore", 40, () => {
   const contents = MemoryRaftStore.emptyContents()
   return { use: over(() => MemoryRaftStore.layerOver(contents)), remove: () => {} }
 })
 
-raftStoreSuite("SqliteRaftStore", () => {
+raftStoreSuite("SqliteRaftStore", 12, () => {
   const directory = mkdtempSync(join(tmpdir(), "effectmq-raft-store-"))
   return {
     use: over(() => SqliteRaftStore.layer({ filename: join(directory, "raft.sqlite") })),

@@ -11,7 +11,7 @@ import { raftStoreSuite } from "./RaftStoreSuite.js"
 
 const sqlite = await SimulatedSqlite.load()
 
-raftStoreSuite("SqliteRaftStore on a simulated disk", () => {
+raftStoreSuite("SqliteRaftStore on a simulated disk", 20, () => {
   const random = new SeededRandom(1)
   const disk = new SimulatedDisk(() => random.next())
   disk.makeDirectory("/data")

@@ -12,7 +12,7 @@ import * as Either from "effect/Either"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { RaftStore, type RaftStoreError, type RaftStoreService } from "../src/RaftStore.js"
 import * as SqliteRaftStore from "../src/SqliteRaftStore.js"
-import { chunksOf, commands, plain, saveSnapshot, snapshotOf } from "./RaftStoreSuite.js"
+import { chunksOf, commands, plain, saveSnapshot, snapshotOf } from "./support/StoreSamples.js"
 
 const suffixes = ["", "-wal", "-witness"] as const
 type Suffix = (typeof suffixes)[number]

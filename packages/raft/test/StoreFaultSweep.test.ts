@@ -17,7 +17,7 @@ import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
 import { type HardState, RaftStoreError, type RaftStoreService } from "../src/RaftStore.js"
 import * as SqliteRaftStore from "../src/SqliteRaftStore.js"
-import { command, commands, plain, snapshotOf } from "./RaftStoreSuite.js"
+import { command, commands, plain, snapshotOf } from "./support/StoreSamples.js"
 
 const sqlite = await SimulatedSqlite.load()
 const every = Number(env["SWEEP_EVERY"] ?? 11)

@@ -4,7 +4,7 @@ import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import { describe, expect, it } from "vitest"
 import { decodeChunk, decodeSnapshotMeta, encodeChunk, encodeSnapshotMeta } from "../src/internal/store/SnapshotRecord.js"
 import { decodeWrite, encodeWrite, storeChecksum, type WriteRecord } from "../src/internal/store/WriteRecord.js"
-import { chunksOf, command, members, snapshotOf } from "./RaftStoreSuite.js"
+import { chunksOf, command, members, snapshotOf } from "./support/StoreSamples.js"
 
 const golden = (name: string): Buffer => readFileSync(new URL(`../../../schemas/golden/raft-${name}.bin`, import.meta.url))
 
