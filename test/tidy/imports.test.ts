@@ -22,7 +22,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   messaging: ["bytes", "schemas", "eventsource", "metadata", "storage", "network", "security", "metrics"],
   mqtt: waist,
   testing: ["bytes", "schemas", "storage", "network", "raft"],
-  server: [...waist, "eventsource", "metadata", "mqtt"],
+  server: [...waist, "raft", "metadata", "mqtt"],
   cli: ["schemas", "server"]
 }
 

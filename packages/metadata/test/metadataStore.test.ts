@@ -2,9 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import type { EventStore } from "@effectmq/eventsource/EventStore"
-import * as MemoryEventStore from "@effectmq/eventsource/MemoryEventStore"
-import * as SqliteEventStore from "@effectmq/eventsource/SqliteEventStore"
+import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
+import * as MemoryRaftStore from "@effectmq/raft/MemoryRaftStore"
+import type { RaftStore } from "@effectmq/raft/RaftStore"
+import * as SqliteRaftStore from "@effectmq/raft/SqliteRaftStore"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -27,39 +28,40 @@ const options: MetadataStore.MetadataStoreOptions = {
 type Body<A, E> = (metadata: MetadataService, controller: ControllerService) => Effect.Effect<A, E>
 
 const run = <A, E, E2>(
-  store: Layer.Layer<EventStore, E2>,
+  store: Layer.Layer<RaftStore, E2>,
   body: Body<A, E>,
   more: Partial<MetadataStore.MetadataStoreOptions> = {}
 ): Promise<A> =>
   Effect.gen(function* () {
     return yield* body(yield* Metadata, yield* Controller)
-  }).pipe(Effect.provide(Layer.provide(MetadataStore.layer({ ...options, ...more }), store)), (effect) =>
-    Effect.runPromise(effect as Effect.Effect<A>)
+  }).pipe(
+    Effect.provide(Layer.provide(MetadataStore.layer({ ...options, ...more }), Layer.merge(store, PrometheusMeters.layerMemory))),
+    (effect) => Effect.runPromise(effect as Effect.Effect<A>)
   )
 
 interface Place {
-  readonly store: () => Layer.Layer<EventStore, unknown>
+  readonly store: () => Layer.Layer<RaftStore, unknown>
   readonly remove: () => void
 }
 
 const memoryPlace = (): Place => {
-  const contents = MemoryEventStore.emptyContents()
-  return { store: () => MemoryEventStore.layerOver(contents), remove: () => {} }
+  const contents = MemoryRaftStore.emptyContents()
+  return { store: () => MemoryRaftStore.layerOver(contents), remove: () => {} }
 }
 
 const sqlitePlace = (): Place & { readonly filename: string } => {
   const directory = mkdtempSync(join(tmpdir(), "effectmq-metadata-"))
-  const filename = join(directory, "metadata.sqlite")
+  const filename = join(directory, "raft.sqlite")
   return {
     filename,
-    store: () => SqliteEventStore.layer({ filename }),
+    store: () => SqliteRaftStore.layer({ filename }),
     remove: () => rmSync(directory, { recursive: true, force: true })
   }
 }
 
 describe.each([
-  ["MemoryEventStore", memoryPlace],
-  ["SqliteEventStore", sqlitePlace]
+  ["MemoryRaftStore", memoryPlace],
+  ["SqliteRaftStore", sqlitePlace]
 ] as const)("metadata over %s", (_, makePlace) => {
   let place: Place
   beforeEach(() => {
@@ -75,7 +77,7 @@ describe.each([
         return { cluster, node: nodesById.get("1") }
       })
     const first = await run(place.store(), look)
-    expect(first.cluster?.clusterId).toMatch(/^[A-Za-z0-9_-]{22}$/)
+    expect(first.cluster?.clusterId).toMatch(/^[0-9a-f]{32}$/)
     expect(first.node).toMatchObject({ name: "n", roles: ["meta", "broker"] })
     expect(await run(place.store(), look)).toEqual(first)
     const upgraded = await run(place.store(), look, { node: { ...options.node, version: "0.2.0" } })
@@ -114,7 +116,7 @@ describe.each([
       fc.asyncProperty(
         fc.array(fc.array(anyCommand, { maxLength: 40 }), { minLength: 1, maxLength: 4 }),
         fc.integer({ min: 1, max: 60 }),
-        async (lives, eventsPerSnapshot) => {
+        async (lives, snapshotEntries) => {
           const own = makePlace()
           try {
             let left: ReadonlyArray<unknown> | undefined
@@ -133,7 +135,7 @@ describe.each([
                     yield* Effect.forEach(commands, (wish) => Effect.either(controller.submit(wish)), { concurrency: 5 })
                     left = imageToEvents(metadata.image())
                   }),
-                { coordinator: { eventsPerSnapshot } }
+                { raft: { snapshotEntries, keptEntries: 5 } }
               )
             }
           } finally {
@@ -146,7 +148,7 @@ describe.each([
 })
 
 describe("Metadata", () => {
-  const memory = <A, E>(body: Body<A, E>) => run(MemoryEventStore.layer, body)
+  const memory = <A, E>(body: Body<A, E>) => run(MemoryRaftStore.layer, body)
 
   it("tells listeners of every change, with the image already new, until they stop", () =>
     memory((metadata, controller) =>
@@ -200,12 +202,16 @@ describe("a stored event that was edited", () => {
       expect(at).toBeGreaterThan(0)
       bytes.write('"name":"bob"', at)
       writeFileSync(place.filename, bytes)
-      const start = Effect.either(Effect.scoped(Layer.build(Layer.provide(MetadataStore.layer(options), place.store()))))
+      const start = Effect.either(
+        Effect.scoped(
+          Layer.build(Layer.provide(MetadataStore.layer(options), Layer.merge(place.store(), PrometheusMeters.layerMemory)))
+        )
+      )
       const outcome = await Effect.runPromise(start)
       expect(Either.isLeft(outcome) && outcome.left).toMatchObject({
-        _tag: "EventStoreError",
+        _tag: "RaftStoreError",
         reason: "damaged",
-        message: expect.stringContaining("Restore the file")
+        message: expect.stringContaining("restore")
       })
     } finally {
       place.remove()

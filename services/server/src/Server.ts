@@ -4,14 +4,16 @@
  * It starts from the bottom of this page upward and stops the other way round: clients first, the admin HTTP server last.
  */
 import { join, resolve } from "node:path"
-import * as SqliteEventStore from "@effectmq/eventsource/SqliteEventStore"
 import * as Messaging from "@effectmq/messaging/Messaging"
+import * as EventStoreImport from "@effectmq/metadata/EventStoreImport"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
 import * as Alarms from "@effectmq/metrics/Alarms"
 import * as ProcessMeters from "@effectmq/metrics/ProcessMeters"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
+import * as SqliteRaftStore from "@effectmq/raft/SqliteRaftStore"
 import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
+import * as NodeDisk from "@effectmq/storage/NodeDisk"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import type { Resolved, Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
@@ -44,10 +46,17 @@ const storage = (settings: Settings) =>
     }
   })
 
-const metadata = (settings: Settings) =>
-  MetadataStore.layer({
+/** What a release before 0.2 left in `metadata.sqlite` goes on in the Raft store. */
+const metadata = (settings: Settings) => {
+  const member = { nodeId: settings["node.id"], address: "" }
+  const store = EventStoreImport.layer(
+    { filename: join(settings["data.dir"], "metadata.sqlite"), member },
+    SqliteRaftStore.layer({ filename: join(settings["data.dir"], "raft.sqlite") })
+  )
+  return MetadataStore.layer({
     node: { nodeId: settings["node.id"], name: settings["node.name"], version, addresses: [], roles: ["meta", "broker"] }
-  }).pipe(Layer.provide(SqliteEventStore.layer({ filename: join(settings["data.dir"], "metadata.sqlite") })))
+  }).pipe(Layer.provide(store), Layer.provide(NodeDisk.layer))
+}
 
 /** 0 is no limit. */
 const connectionLimits = (settings: Settings) =>

@@ -8,6 +8,7 @@ import type { User } from "@effectmq/schemas/metadata/User"
 import { type Delta, deltaOf } from "@effectmq/metadata/core/Delta"
 import { banKey, emptyImage, type Image, nameKey } from "@effectmq/metadata/core/Image"
 import { Metadata } from "@effectmq/metadata/Metadata"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
@@ -17,6 +18,8 @@ export class TestMetadata {
 
   readonly layer = Layer.succeed(Metadata, {
     image: () => this.current,
+    sync: Effect.sync(() => this.current),
+    isStale: () => false,
     changes: Stream.empty,
     onChange: (listener) => {
       this.listeners.add(listener)

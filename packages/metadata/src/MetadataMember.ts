@@ -1,0 +1,194 @@
+/**
+ * `Metadata`, `Controller` and `ClusterControl` of a node that is a member of the Raft group.
+ *
+ * The services are there as soon as the member is at work, whether or not a majority is: `ready` waits until the node can serve.
+ * A node whose store is empty first asks the others whether they know it (internal/Introduction).
+ */
+import * as RaftNode from "@effectmq/raft/RaftNode"
+import { defaultOptions as raftDefaults, type RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
+import { RaftStore, type RaftStoreError } from "@effectmq/raft/RaftStore"
+import type { RaftTransport } from "@effectmq/raft/RaftTransport"
+import type { Meters } from "@effectmq/metrics/Meters"
+import { type MetadataError, MetadataUnavailable, type NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
+import type { Node } from "@effectmq/schemas/metadata/Node"
+import type { Member } from "@effectmq/schemas/raft/Membership"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import { ClusterControl, type ClusterControlService } from "./ClusterControl.js"
+import { ClusterPeers } from "./ClusterPeers.js"
+import { Controller, type ControllerService } from "./Controller.js"
+import * as Control from "./internal/Control.js"
+import { Forwarder } from "./internal/Forwarder.js"
+import { introduce, isEmpty } from "./internal/Introduction.js"
+import * as Leaders from "./internal/Leaders.js"
+import * as Liveness from "./internal/Liveness.js"
+import * as MemberPeer from "./internal/MemberPeer.js"
+import { readUnavailableOf } from "./internal/raftErrors.js"
+import { register, usable } from "./internal/Registration.js"
+import { Roll } from "./internal/Roll.js"
+import * as Submitter from "./internal/Submitter.js"
+import { watchOwnFencing } from "./internal/watchOwnFencing.js"
+import { LocalPeer } from "./LocalPeer.js"
+import { Metadata, type MetadataService } from "./Metadata.js"
+import { defaultOptions as machineDefaults, MetadataMachine, type MetadataMachineOptions } from "./MetadataMachine.js"
+
+export interface MetadataMemberOptions {
+  readonly node: Omit<Node, "registeredAtMs" | "storeId">
+  /** The first members of a new group, this node among them; empty: this node waits until it is added. */
+  readonly initialMembers: ReadonlyArray<Member>
+  /** Whom to ask while the log does not say who the members are. */
+  readonly contacts?: ReadonlyArray<Member> | undefined
+  /** Of a cluster that is made now; random where it is absent. A cluster that exists keeps its id. */
+  readonly clusterId?: string | undefined
+  readonly raft?: Partial<RaftNodeOptions> | undefined
+  readonly machine?: Partial<MetadataMachineOptions> | undefined
+  readonly liveness?: Partial<Liveness.LivenessOptions> | undefined
+  /** A command is answered within this time. */
+  readonly submitMsMax?: number | undefined
+  /** A linearizable read is answered within this time. */
+  readonly syncMsMax?: number | undefined
+}
+
+const submitMsMax = 5_000
+const syncMsMax = 3_000
+
+export type MetadataStartError = RaftStoreError | NodeIdTaken
+
+/** Whether this node is registered with its cluster. */
+export class Registered extends Context.Tag("@effectmq/metadata/MetadataMember/Registered")<
+  Registered,
+  {
+    /** Succeeds when the node can serve: registered, or it knows its cluster of old and no majority was reached for a while. */
+    readonly usable: Effect.Effect<void, MetadataError>
+  }
+>() {}
+
+export interface MetadataMemberServices {
+  readonly metadata: MetadataService
+  readonly controller: ControllerService
+  readonly control: ClusterControlService
+  readonly raft: RaftNode.RaftNodeService
+  readonly machine: MetadataMachine
+  readonly usable: Effect.Effect<void, MetadataError>
+}
+
+const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService, waitMsMax: number): MetadataService => {
+  const late = new MetadataUnavailable({
+    reason: "no-leader",
+    message: "no majority of the cluster's nodes could be reached in time"
+  })
+  return {
+    image: () => machine.view.image(),
+    sync: raft.readBarrier.pipe(
+      Effect.mapError(readUnavailableOf),
+      Effect.timeoutFail({ duration: waitMsMax, onTimeout: () => late }),
+      Effect.map(() => machine.view.image())
+    ),
+    isStale: () => MemberPeer.isStale(raft.status()),
+    changes: machine.view.changes,
+    onChange: (listener) => machine.view.onChange(listener)
+  }
+}
+
+export const make = (
+  options: MetadataMemberOptions
+): Effect.Effect<
+  MetadataMemberServices,
+  MetadataStartError,
+  RaftStore | RaftTransport | ClusterPeers | LocalPeer | Meters | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    const store = yield* RaftStore
+    const peers = yield* ClusterPeers
+    const localPeer = yield* LocalPeer
+    const scope = yield* Effect.scope
+    const { nodeId } = options.node
+    const { storeId } = store.stored
+    const contacts = options.contacts ?? options.initialMembers
+
+    if (isEmpty(store.stored)) {
+      const others = contacts.filter((member) => member.nodeId !== nodeId)
+      const isFirst = options.initialMembers.length > 0
+      const answersMin = isFirst ? Math.floor(options.initialMembers.length / 2) : Math.min(1, others.length)
+      yield* introduce({ nodeId, storeId, others, answersMin, peers })
+    }
+
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
+    const machine = new MetadataMachine({ ...machineDefaults, ...options.machine }, (message, ...details) => {
+      runFork(Effect.logError(message, ...details))
+    })
+    const { initialMembers } = options
+    const raft = yield* RaftNode.make({ ...raftDefaults, ...options.raft, nodeId, initialMembers, contacts }, machine)
+    yield* machine.serve(raft)
+
+    const roll = new Roll()
+    const leaders = Leaders.ofMember(raft)
+    const forwarder = new Forwarder(peers, leaders)
+    yield* Effect.forkScoped(forwarder.run(scope))
+    const controller = Submitter.make({
+      nodeId,
+      view: machine.view,
+      machine,
+      leaders,
+      forwarder,
+      options: {
+        submitMsMax: options.submitMsMax ?? submitMsMax,
+        commandsWaitingMax: options.machine?.commandsWaitingMax ?? machineDefaults.commandsWaitingMax
+      }
+    })
+    const metadata = metadataOf(machine, raft, options.syncMsMax ?? syncMsMax)
+    const peer = MemberPeer.make({ raft, machine, roll })
+    yield* localPeer.install(peer)
+
+    const liveness = { ...Liveness.defaultOptions, ...options.liveness }
+    const { replica } = machine
+    const diverged = (problem: string) => machine.fail(problem)
+    yield* Effect.forkScoped(Liveness.heartbeats({ nodeId, storeId, replica, leaders, peers, diverged }, liveness))
+    const leadsInTerm = () => machine.leadsInTerm
+    yield* Effect.forkScoped(Liveness.fencing({ nodeId, leadsInTerm, replica, roll, controller }, liveness))
+    yield* watchOwnFencing(nodeId, machine.view)
+
+    const registered = yield* Deferred.make<void, MetadataError>()
+    const node = { ...options.node, storeId }
+    yield* Effect.forkScoped(register({ metadata, controller, node, clusterId: options.clusterId }, registered))
+
+    const control = Control.make({
+      nodeId,
+      local: peer,
+      peers,
+      leaders,
+      membership: () => raft.status().membership,
+      metadata,
+      controller,
+      content: () => replica.content
+    })
+    return { metadata, controller, control, raft, machine, usable: usable(metadata, registered) }
+  })
+
+/** Needs the RPC server of this node to be at work where there are others, so that they find each other. */
+export const layer = (
+  options: MetadataMemberOptions
+): Layer.Layer<
+  Metadata | Controller | ClusterControl | RaftNode.RaftNode | Registered,
+  MetadataStartError,
+  RaftStore | RaftTransport | ClusterPeers | LocalPeer | Meters
+> =>
+  Layer.scopedContext(
+    Effect.map(make(options), (services) =>
+      Context.make(Metadata, services.metadata).pipe(
+        Context.add(Controller, services.controller),
+        Context.add(ClusterControl, services.control),
+        Context.add(RaftNode.RaftNode, services.raft),
+        Context.add(Registered, { usable: services.usable })
+      )
+    )
+  )
+
+/** Waits until the node can serve: for what must not start before there is metadata. */
+export const ready: Layer.Layer<never, MetadataError, Registered> = Layer.effectDiscard(
+  Effect.flatMap(Registered, (registered) => registered.usable)
+)

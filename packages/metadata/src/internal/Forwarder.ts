@@ -1,0 +1,138 @@
+/**
+ * Carries commands to the leader on another node: those that come together travel in one call.
+ *
+ * Every command is answered: `Lost` where it may have arrived and no answer came, as when another node leads meanwhile.
+ */
+import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
+import type { MetadataCommand } from "@effectmq/schemas/metadata/MetadataCommand"
+import type { SubmitOutcome, SubmittedCommand } from "@effectmq/schemas/rpc/MetadataRpcs"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ClusterPeersService } from "../ClusterPeers.js"
+import { isOther, type Leader, type Leaders } from "./Leaders.js"
+import { leaderLost, notLeader } from "./Outcomes.js"
+
+export interface Try {
+  readonly command: MetadataCommand
+  readonly basisVersion: number
+  readonly attempt: number
+  readonly deadlineMs: number
+}
+
+interface Waiting {
+  readonly leader: Leader
+  readonly sent: SubmittedCommand
+  readonly deadlineMs: number
+  readonly answer: (outcome: SubmitOutcome) => void
+}
+
+const commandsPerCallMax = 256
+const lengthPerCallMax = 256 * 1024
+const callsUnderWayMax = 8
+/** The leader answers by the deadline; its answer has so long to come back. */
+const returnMs = 500
+
+export class Forwarder {
+  private waiting: Array<Waiting> = []
+  private underWay = 0
+  private wakeUp: (() => void) | undefined
+
+  constructor(
+    private readonly peers: ClusterPeersService,
+    private readonly leaders: Leaders
+  ) {}
+
+  call(leader: Leader, { command, basisVersion, attempt, deadlineMs }: Try): Effect.Effect<SubmitOutcome> {
+    return Effect.async((resume) => {
+      const sent = { line: metadataCommandCodec.encode(command), basisVersion, attempt }
+      const entry = { leader, sent, deadlineMs, answer: (outcome: SubmitOutcome) => resume(Effect.succeed(outcome)) }
+      this.waiting.push(entry)
+      this.wake()
+      return Effect.sync(() => {
+        const at = this.waiting.indexOf(entry)
+        if (at >= 0) this.waiting.splice(at, 1)
+      })
+    })
+  }
+
+  /** Runs until it is interrupted. */
+  run(scope: Scope.Scope): Effect.Effect<never> {
+    const work = Effect.async<void>((resume) => {
+      if (this.mayCall()) resume(Effect.void)
+      else this.wakeUp = () => resume(Effect.void)
+    })
+    const calls = Effect.suspend(() => {
+      if (!this.mayCall()) return Effect.void
+      const batch = this.take()
+      this.underWay++
+      return this.send(batch).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            this.underWay--
+            this.wake()
+          })
+        ),
+        Effect.forkIn(scope)
+      )
+    })
+    return Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
+  }
+
+  private mayCall(): boolean {
+    return this.waiting.length > 0 && this.underWay < callsUnderWayMax
+  }
+
+  private wake(): void {
+    if (!this.mayCall()) return
+    const wakeUp = this.wakeUp
+    this.wakeUp = undefined
+    wakeUp?.()
+  }
+
+  /** The first ones that go to the same leader. */
+  private take(): ReadonlyArray<Waiting> {
+    const { leader } = this.waiting[0] as Waiting
+    let length = 0
+    let count = 0
+    for (const entry of this.waiting) {
+      if (count >= commandsPerCallMax || length >= lengthPerCallMax || isOther(entry.leader, leader)) break
+      length += entry.sent.line.length
+      count++
+    }
+    return this.waiting.splice(0, count)
+  }
+
+  private send(batch: ReadonlyArray<Waiting>): Effect.Effect<void> {
+    const { leader } = batch[0] as Waiting
+    const answerAll = (outcome: SubmitOutcome) => {
+      for (const entry of batch) entry.answer(outcome)
+    }
+    return Effect.gen(this, function* () {
+      const now = yield* Clock.currentTimeMillis
+      const waitMsMax = Math.max(0, ...batch.map((entry) => entry.deadlineMs - now))
+      const request = { term: leader.term, commands: batch.map((entry) => entry.sent), waitMsMax }
+      const call = this.peers
+        .at(leader.member)
+        .submit(request)
+        .pipe(Effect.timeoutOption(waitMsMax + returnMs))
+      const outrun = Effect.as(this.leaders.after(leader), undefined)
+      const answer = yield* Effect.either(Effect.raceFirst(call, outrun))
+      if (answer._tag === "Left") {
+        if (answer.left.reason === "unreachable") return answerAll(notLeader(0, 0))
+        this.leaders.silent(leader)
+        return answerAll(leaderLost)
+      }
+      if (answer.right === undefined || answer.right._tag === "None") {
+        if (answer.right !== undefined) this.leaders.silent(leader)
+        return answerAll(leaderLost)
+      }
+      const outcomes = answer.right.value
+      for (const [at, entry] of batch.entries()) entry.answer(outcomes[at] ?? leaderLost)
+    }).pipe(
+      // A defect of the call, or the node stops.
+      Effect.onExit((exit) => Effect.sync(() => (exit._tag === "Failure" ? answerAll(leaderLost) : undefined))),
+      Effect.catchAllCause((cause) => Effect.logError("commands could not be passed on to the leader", cause))
+    )
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * What a member of the Raft group answers to the other nodes.
+ */
+import type { NodeReport } from "@effectmq/schemas/admin/Cluster"
+import type { RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
+import { InvalidField, InvalidMembership, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
+import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
+import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { MetadataPeer } from "../ClusterPeers.js"
+import { hashToHex } from "../core/EntryChain.js"
+import type { MetadataMachine } from "../MetadataMachine.js"
+import { follow } from "./FollowSource.js"
+import { makeImageHash } from "./imageHash.js"
+import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
+import type { Roll } from "./Roll.js"
+import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
+
+export interface MemberPeerParts {
+  readonly raft: RaftNodeService
+  readonly machine: MetadataMachine
+  readonly roll: Roll
+}
+
+/** A caller cannot make this node keep its commands for longer. */
+const waitMsMost = 60_000
+const catchUpLagMax = 100
+const catchUpPollMs = 50
+
+const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
+
+export const isStale = (status: RaftStatus): boolean => status.leaderId === 0 || status.fenced !== undefined
+
+const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
+  const member = membership.members.find(({ nodeId }) => nodeId === leaderId)
+  return member === undefined ? {} : { address: member.address }
+}
+
+const noLeaderHere = ({ leaderId }: RaftStatus) =>
+  new MetadataUnavailable({
+    reason: "no-leader",
+    message: leaderId === 0 ? "this node knows of no leader" : `node ${leaderId} leads, not this one`
+  })
+
+/** This node takes part no more: for the caller that is as if the leader were lost. */
+const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
+  if (outcome._tag !== "Unavailable") return outcome
+  if (outcome.error.reason === "closed") return notLeader(0, 0)
+  return outcome.error.reason === "fenced" ? leaderLost : outcome
+}
+
+export const make = ({ raft, machine, roll }: MemberPeerParts): MetadataPeer<never> => {
+  const { replica, view } = machine
+  const imageHash = makeImageHash()
+
+  const submitOne = (term: number, deadlineMs: number, { line, basisVersion, attempt }: SubmittedLine) => {
+    const command = metadataCommandCodec.decode(line)
+    if (Either.isLeft(command)) {
+      const error = new InvalidField({ field: "command", value: line.slice(0, 200), reason: command.left.message })
+      return Effect.succeed<SubmitOutcome>(refusedBy(error))
+    }
+    return Effect.async<SubmitOutcome>((resume) => {
+      const answer = (outcome: SubmitOutcome) => resume(Effect.succeed(seenFromElsewhere(outcome)))
+      return Effect.sync(machine.offer(term, { command: command.right, basisVersion, attempt, deadlineMs, answer }))
+    })
+  }
+
+  const caughtUp = (nodeId: number): Effect.Effect<void, MetadataUnavailable | InvalidMembership> =>
+    Effect.suspend(() => {
+      const status = raft.status()
+      if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
+      if (!status.membership.learners.includes(nodeId)) {
+        return Effect.fail(new InvalidMembership({ nodeId, reason: "it is no learner" }))
+      }
+      const progress = status.followers.find((follower) => follower.nodeId === nodeId)
+      const isNear = progress?.state === "replicate" && progress.matchIndex + catchUpLagMax >= status.lastIndex
+      return isNear ? Effect.void : Effect.zipRight(Effect.sleep(catchUpPollMs), caughtUp(nodeId))
+    })
+
+  return {
+    submit: ({ term, commands, waitMsMax }) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const deadlineMs = now + Math.min(waitMsMost, waitMsMax)
+        return Effect.forEach(commands, (command) => submitOne(term, deadlineMs, command), { concurrency: "unbounded" })
+      }),
+
+    readBarrier: raft.readBarrier.pipe(
+      Effect.mapError(readUnavailableOf),
+      Effect.map(() => ({ version: view.image().version }))
+    ),
+
+    follow: (request) =>
+      follow(
+        {
+          replica,
+          view,
+          standing: () => {
+            const status = raft.status()
+            return { stale: isStale(status), leaderId: status.leaderId, term: status.term }
+          }
+        },
+        request
+      ),
+
+    heartbeat: ({ nodeId, storeId, index }) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const status = raft.status()
+        const known = view.image().nodesById.get(String(nodeId))
+        const registered = known !== undefined && known.storeId === storeId
+        if (machine.leadsInTerm > 0 && registered) roll.heard(nodeId, now)
+        const hash = replica.recent.hashAt(index)
+        return {
+          leaderId: status.leaderId,
+          ...leaderAddress(status),
+          registered,
+          fenced: known?.fencedAtMs !== undefined,
+          ...(hash === undefined ? {} : { hash: hashToHex(hash) })
+        }
+      }),
+
+    identify: ({ nodeId }) =>
+      Effect.sync(() => {
+        const { cluster, nodesById } = view.image()
+        const knownStoreId = nodesById.get(String(nodeId))?.storeId
+        return {
+          nodeId: raft.status().nodeId,
+          storeId: raft.storeId,
+          ...(cluster === undefined ? {} : { clusterId: cluster.clusterId }),
+          ...(knownStoreId === undefined ? {} : { knownStoreId })
+        }
+      }),
+
+    report: Effect.suspend(() => {
+      const { image, point } = replica
+      return Effect.map(imageHash(image), (hash): NodeReport => {
+        const status = raft.status()
+        return {
+          nodeId: status.nodeId,
+          role: roleOf(status),
+          term: status.term,
+          leaderId: status.leaderId,
+          firstIndex: status.firstIndex,
+          lastIndex: status.lastIndex,
+          commitIndex: status.commitIndex,
+          appliedIndex: point.index,
+          snapshotIndex: status.snapshotIndex,
+          imageVersion: image.version,
+          chainHash: hashToHex(point.hash),
+          imageHash: hash,
+          ...(status.fenced === undefined ? {} : { fault: status.fenced })
+        }
+      })
+    }),
+
+    changeMembership: ({ change, waitMsMax }) => {
+      const nodeId = "member" in change ? change.member.nodeId : change.nodeId
+      const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
+      if (change._tag !== "Promote") return changed
+      const late = new MetadataUnavailable({
+        reason: "timeout",
+        message: `node ${nodeId} has not caught up in time, it is a learner`
+      })
+      return Effect.zipRight(
+        Effect.timeoutFail(caughtUp(nodeId), { duration: Math.min(waitMsMost, waitMsMax), onTimeout: () => late }),
+        changed
+      )
+    },
+
+    transferLeadership: ({ toNodeId }) =>
+      Effect.suspend(() => {
+        const status = raft.status()
+        if (status.leaderId === toNodeId) return Effect.void
+        return status.role === "leader"
+          ? Effect.mapError(raft.transferLeadership(toNodeId), membershipErrorOf(toNodeId))
+          : Effect.fail(noLeaderHere(status))
+      }),
+
+    takeSnapshot: raft.takeSnapshot.pipe(
+      Effect.mapError(unavailableOf),
+      Effect.map(({ index, bytes }) => ({
+        nodeId: raft.status().nodeId,
+        index,
+        imageVersion: view.image().version,
+        bytes
+      }))
+    )
+  }
+}
+
+interface SubmittedLine {
+  readonly line: string
+  readonly basisVersion: number
+  readonly attempt: number
+}

@@ -1,0 +1,67 @@
+/**
+ * What every node does after its start: makes the cluster where there is none, and registers. It goes on until it is done, since a
+ * node may start while no majority is there.
+ */
+import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
+import { defaultTenant } from "@effectmq/schemas/Ids"
+import type { Node } from "@effectmq/schemas/metadata/Node"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { type ControllerService, randomId, stamp } from "../Controller.js"
+import type { MetadataService } from "../Metadata.js"
+
+export interface RegistrationParts {
+  readonly metadata: MetadataService
+  readonly controller: ControllerService
+  readonly node: Omit<Node, "registeredAtMs">
+  /** Of a cluster that is made now. */
+  readonly clusterId: string | undefined
+}
+
+const againMs = 200
+const tellMs = 5_000
+
+const once = ({ metadata, controller, node, clusterId }: RegistrationParts): Effect.Effect<void, MetadataError> =>
+  Effect.gen(function* () {
+    const image = yield* metadata.sync
+    if (image.cluster === undefined) {
+      const create = { _tag: "CreateCluster", ...(yield* stamp), clusterId: clusterId ?? randomId() } as const
+      // Nodes that start together race, one of them makes it.
+      yield* Effect.catchTag(controller.submit(create), "ClusterExists", () => Effect.void)
+    }
+    if (!image.tenantsById.has(defaultTenant)) {
+      const create = { _tag: "CreateTenant", ...(yield* stamp), tenant: defaultTenant, quota: {} } as const
+      yield* Effect.catchTag(controller.submit(create), "TenantExists", () => Effect.void)
+    }
+    yield* controller.submit({ _tag: "RegisterNode", ...(yield* stamp), ...node })
+  })
+
+/** Completes `registered` when the node is registered, or refused for good. */
+export const register = (parts: RegistrationParts, registered: Deferred.Deferred<void, MetadataError>): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    for (let waitedMs = 0; ; waitedMs += againMs) {
+      const outcome = yield* Effect.either(once(parts))
+      const isFinal = outcome._tag === "Right" || outcome.left._tag !== "MetadataUnavailable" || isOver(outcome.left.reason)
+      if (isFinal) return yield* Deferred.complete(registered, outcome)
+      if (waitedMs % tellMs === 0 && waitedMs > 0) {
+        yield* Effect.logInfo(`this node is not registered with the cluster yet: ${outcome.left.message}`)
+      }
+      yield* Effect.sleep(againMs)
+    }
+  }).pipe(Effect.asVoid)
+
+const isOver = (reason: string): boolean => reason === "fenced" || reason === "closed"
+
+/** A node that knows its cluster may serve what it knows after this time, although it could not register. */
+const graceMs = 2_000
+
+export const usable = (
+  metadata: MetadataService,
+  registered: Deferred.Deferred<void, MetadataError>
+): Effect.Effect<void, MetadataError> =>
+  Effect.suspend(() => {
+    const { cluster, tenantsById } = metadata.image()
+    if (cluster === undefined || !tenantsById.has(defaultTenant)) return Deferred.await(registered)
+    const warning = "no majority of the cluster's nodes could be reached yet: this node serves what it knows, which may be old"
+    return Effect.raceFirst(Deferred.await(registered), Effect.zipRight(Effect.sleep(graceMs), Effect.logWarning(warning)))
+  })

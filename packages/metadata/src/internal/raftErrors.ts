@@ -1,0 +1,30 @@
+/**
+ * What Raft cannot do, in the words of the metadata.
+ */
+import type { RaftUnavailable } from "@effectmq/raft/RaftNode"
+import { InvalidMembership, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
+
+const reasonOf = {
+  "not-leader": "no-leader",
+  "no-leader": "no-leader",
+  overloaded: "overloaded",
+  timeout: "timeout",
+  busy: "busy",
+  invalid: "busy",
+  fenced: "fenced",
+  closed: "closed"
+} as const
+
+export const unavailableOf = ({ reason, message }: RaftUnavailable): MetadataUnavailable =>
+  new MetadataUnavailable({ reason: reasonOf[reason], message })
+
+/** Of a read: it had no effect, so that it is only told why it cannot be answered. */
+export const readUnavailableOf = (error: RaftUnavailable): MetadataUnavailable =>
+  error.reason === "timeout"
+    ? new MetadataUnavailable({ reason: "no-leader", message: "no majority of the cluster's nodes could be reached in time" })
+    : unavailableOf(error)
+
+export const membershipErrorOf =
+  (nodeId: number) =>
+  (error: RaftUnavailable): MetadataUnavailable | InvalidMembership =>
+    error.reason === "invalid" ? new InvalidMembership({ nodeId, reason: error.message }) : unavailableOf(error)
