@@ -4,7 +4,7 @@
  * A call that fails may have been carried out, save where its reason is `unreachable`.
  */
 import type { MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
-import type { NodeReport, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
+import type { ClusterStatus, NodeReport, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import type {
   ChangeMembership,
@@ -38,6 +38,7 @@ export interface MetadataPeer<Failure = PeerUnavailable> {
   heartbeat(request: Rpc.Payload<typeof Heartbeat>): Effect.Effect<Rpc.Success<typeof Heartbeat>, Failure>
   identify(request: Rpc.Payload<typeof Identify>): Effect.Effect<Rpc.Success<typeof Identify>, Failure>
   readonly report: Effect.Effect<NodeReport, Failure>
+  readonly status: Effect.Effect<ClusterStatus, Failure>
   changeMembership(request: Rpc.Payload<typeof ChangeMembership>): Effect.Effect<void, MetadataError | Failure>
   transferLeadership(request: Rpc.Payload<typeof TransferLeadership>): Effect.Effect<void, MetadataError | Failure>
   readonly takeSnapshot: Effect.Effect<SnapshotTaken, MetadataError | Failure>

@@ -48,6 +48,7 @@ const idle = (nodeId: number, storeId: string): MetadataPeer<never> => {
     heartbeat: () => Effect.succeed({ leaderId: 0, registered: true, fenced: false }),
     identify: () => Effect.succeed({ nodeId, storeId }),
     report: Effect.succeed(report),
+    status: Effect.succeed({ clusterId: "", askedNodeId: nodeId, leaderId: 0, term: 0, stale: true, nodes: [] }),
     changeMembership: () => Effect.fail(notAtWork),
     transferLeadership: () => Effect.fail(notAtWork),
     takeSnapshot: Effect.fail(notAtWork)
@@ -65,6 +66,7 @@ export const make = (nodeId: number, storeId: string): LocalPeerService => {
       heartbeat: (request) => now.heartbeat(request),
       identify: (request) => now.identify(request),
       report: Effect.suspend(() => now.report),
+      status: Effect.suspend(() => now.status),
       changeMembership: (request) => now.changeMembership(request),
       transferLeadership: (request) => now.transferLeadership(request),
       takeSnapshot: Effect.suspend(() => now.takeSnapshot)
@@ -81,6 +83,10 @@ export const make = (nodeId: number, storeId: string): LocalPeerService => {
       )
   }
 }
+
+/** Of a node without a store. */
+export const layerObserver = (options: { readonly nodeId: number }): Layer.Layer<LocalPeer> =>
+  Layer.sync(LocalPeer, () => make(options.nodeId, ""))
 
 export const layer = (options: { readonly nodeId: number }): Layer.Layer<LocalPeer, never, RaftStore> =>
   Layer.effect(

@@ -9,6 +9,7 @@ import {
   Identify,
   ReadBarrier,
   Report,
+  Status,
   Submit,
   TakeSnapshot,
   TransferLeadership
@@ -76,6 +77,7 @@ export class MemoryClusterHub {
           heartbeat: (request) => this.call(ends, Heartbeat, request, (peer, payload) => peer.heartbeat(payload)),
           identify: (request) => this.call(ends, Identify, request, (peer, payload) => peer.identify(payload)),
           report: this.call(ends, Report, undefined, (peer) => peer.report),
+          status: this.call(ends, Status, undefined, (peer) => peer.status),
           changeMembership: (request) =>
             this.call(ends, ChangeMembership, request, (peer, payload) => peer.changeMembership(payload)),
           transferLeadership: (request) =>

@@ -21,6 +21,7 @@ import type * as Scope from "effect/Scope"
 import { ClusterControl, type ClusterControlService } from "./ClusterControl.js"
 import { ClusterPeers } from "./ClusterPeers.js"
 import { Controller, type ControllerService } from "./Controller.js"
+import { clusterStatus } from "./internal/clusterStatus.js"
 import * as Control from "./internal/Control.js"
 import { Forwarder } from "./internal/Forwarder.js"
 import { introduce, isEmpty } from "./internal/Introduction.js"
@@ -94,6 +95,20 @@ const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService, wa
   }
 }
 
+/** The others call this node where it says now, and not where it was when it joined. */
+const keepAddress = (
+  { nodeId, rpcAddress }: MetadataMemberOptions["node"],
+  raft: RaftNode.RaftNodeService,
+  control: Control.Control
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const member = raft.status().membership.members.find((one) => one.nodeId === nodeId)
+    if (member === undefined || rpcAddress === undefined || member.address === rpcAddress) return Effect.void
+    return Effect.catchAll(control.setAddress({ nodeId, address: rpcAddress }), (error) =>
+      Effect.logWarning(`the others call this node at ${member.address} and not at ${rpcAddress} yet: ${error.message}`)
+    )
+  })
+
 export const make = (
   options: MetadataMemberOptions
 ): Effect.Effect<
@@ -133,6 +148,7 @@ export const make = (
       nodeId,
       view: machine.view,
       machine,
+      fault: () => machine.fault,
       leaders,
       forwarder,
       options: {
@@ -141,7 +157,10 @@ export const make = (
       }
     })
     const metadata = metadataOf(machine, raft, options.syncMsMax ?? syncMsMax)
-    const peer = MemberPeer.make({ raft, machine, roll })
+    const membership = () => raft.status().membership
+    const local = { report: MemberPeer.report(raft, machine) }
+    const status = clusterStatus({ nodeId, local, peers, membership, metadata })
+    const peer = MemberPeer.make({ raft, machine, roll, report: local.report, status })
     yield* localPeer.install(peer)
 
     const liveness = { ...Liveness.defaultOptions, ...options.liveness }
@@ -154,18 +173,22 @@ export const make = (
 
     const registered = yield* Deferred.make<void, MetadataError>()
     const node = { ...options.node, storeId }
-    yield* Effect.forkScoped(register({ metadata, controller, node, clusterId: options.clusterId }, registered))
-
     const control = Control.make({
       nodeId,
       local: peer,
       peers,
       leaders,
-      membership: () => raft.status().membership,
+      status,
+      isMember: (nodeId) => raft.status().membership.members.some((member) => member.nodeId === nodeId),
       metadata,
       controller,
       content: () => replica.content
     })
+    const { clusterId } = options
+    yield* register({ metadata, controller, node, clusterId, makesCluster: true }, registered).pipe(
+      Effect.zipRight(keepAddress(options.node, raft, control)),
+      Effect.forkScoped
+    )
     return { metadata, controller, control, raft, machine, usable: usable(metadata, registered) }
   })
 

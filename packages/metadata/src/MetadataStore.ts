@@ -43,6 +43,7 @@ const noPeers = Layer.succeed(ClusterPeers, {
     heartbeat: () => Effect.fail(nobody),
     identify: () => Effect.fail(nobody),
     report: Effect.fail(nobody),
+    status: Effect.fail(nobody),
     changeMembership: () => Effect.fail(nobody),
     transferLeadership: () => Effect.fail(nobody),
     takeSnapshot: Effect.fail(nobody)

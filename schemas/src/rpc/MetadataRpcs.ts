@@ -7,7 +7,7 @@
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as Schema from "effect/Schema"
-import { NodeReport, SnapshotTaken } from "../admin/Cluster.js"
+import { ClusterStatus, NodeReport, SnapshotTaken } from "../admin/Cluster.js"
 import { MetadataError, MetadataRefusal, MetadataUnavailable } from "../errors/MetadataError.js"
 import { MetadataReply } from "../metadata/MetadataReply.js"
 import { Member } from "../raft/Membership.js"
@@ -141,6 +141,9 @@ export const Identify = Rpc.make("Identify", {
 /** How the node stands. */
 export const Report = Rpc.make("Report", { success: NodeReport })
 
+/** How the cluster stands, as a member knows and asks around. */
+export const Status = Rpc.make("Status", { success: ClusterStatus })
+
 export const ChangeOfMembership = Schema.Union(
   Schema.Struct({ _tag: Schema.Literal("AddLearner"), member: Member }),
   Schema.Struct({ _tag: Schema.Literal("Promote"), nodeId: Schema.Int }),
@@ -168,6 +171,7 @@ export class MetadataRpcs extends RpcGroup.make(
   Heartbeat,
   Identify,
   Report,
+  Status,
   ChangeMembership,
   TransferLeadership,
   TakeSnapshot

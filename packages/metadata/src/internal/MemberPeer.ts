@@ -1,11 +1,12 @@
 /**
  * What a member of the Raft group answers to the other nodes.
  */
-import type { NodeReport } from "@effectmq/schemas/admin/Cluster"
+import type { ClusterStatus, NodeReport } from "@effectmq/schemas/admin/Cluster"
 import type { RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
 import { InvalidField, InvalidMembership, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
-import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
+import type { Member, Membership } from "@effectmq/schemas/raft/Membership"
+import type { ChangeOfMembership, SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -22,6 +23,8 @@ export interface MemberPeerParts {
   readonly raft: RaftNodeService
   readonly machine: MetadataMachine
   readonly roll: Roll
+  readonly report: Effect.Effect<NodeReport>
+  readonly status: Effect.Effect<ClusterStatus>
 }
 
 /** A caller cannot make this node keep its commands for longer. */
@@ -44,6 +47,22 @@ const noLeaderHere = ({ leaderId }: RaftStatus) =>
     message: leaderId === 0 ? "this node knows of no leader" : `node ${leaderId} leads, not this one`
   })
 
+/** Whether the membership is already what the change makes of it, as when the change is tried again. */
+const isSo = ({ voters, outgoingVoters, learners, members }: Membership, change: ChangeOfMembership): boolean => {
+  const isMember = (member: Member) => members.some((one) => one.nodeId === member.nodeId && one.address === member.address)
+  if (outgoingVoters.length > 0) return false
+  switch (change._tag) {
+    case "AddLearner":
+      return learners.includes(change.member.nodeId) && isMember(change.member)
+    case "Promote":
+      return voters.includes(change.nodeId)
+    case "Remove":
+      return !members.some(({ nodeId }) => nodeId === change.nodeId)
+    case "SetAddress":
+      return isMember(change.member)
+  }
+}
+
 /** This node takes part no more: for the caller that is as if the leader were lost. */
 const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
   if (outcome._tag !== "Unavailable") return outcome
@@ -51,9 +70,35 @@ const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
   return outcome.error.reason === "fenced" ? leaderLost : outcome
 }
 
-export const make = ({ raft, machine, roll }: MemberPeerParts): MetadataPeer<never> => {
-  const { replica, view } = machine
+/** How this member stands. */
+export const report = (raft: RaftNodeService, machine: MetadataMachine): Effect.Effect<NodeReport> => {
+  const { replica } = machine
   const imageHash = makeImageHash()
+  return Effect.suspend(() => {
+    const { image, point } = replica
+    return Effect.map(imageHash(image), (hash): NodeReport => {
+      const status = raft.status()
+      return {
+        nodeId: status.nodeId,
+        role: roleOf(status),
+        term: status.term,
+        leaderId: status.leaderId,
+        firstIndex: status.firstIndex,
+        lastIndex: status.lastIndex,
+        commitIndex: status.commitIndex,
+        appliedIndex: point.index,
+        snapshotIndex: status.snapshotIndex,
+        imageVersion: image.version,
+        chainHash: hashToHex(point.hash),
+        imageHash: hash,
+        ...(status.fenced === undefined ? {} : { fault: status.fenced })
+      }
+    })
+  })
+}
+
+export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): MetadataPeer<never> => {
+  const { replica, view } = machine
 
   const submitOne = (term: number, deadlineMs: number, { line, basisVersion, attempt }: SubmittedLine) => {
     const command = metadataCommandCodec.decode(line)
@@ -132,41 +177,26 @@ export const make = ({ raft, machine, roll }: MemberPeerParts): MetadataPeer<nev
         }
       }),
 
-    report: Effect.suspend(() => {
-      const { image, point } = replica
-      return Effect.map(imageHash(image), (hash): NodeReport => {
-        const status = raft.status()
-        return {
-          nodeId: status.nodeId,
-          role: roleOf(status),
-          term: status.term,
-          leaderId: status.leaderId,
-          firstIndex: status.firstIndex,
-          lastIndex: status.lastIndex,
-          commitIndex: status.commitIndex,
-          appliedIndex: point.index,
-          snapshotIndex: status.snapshotIndex,
-          imageVersion: image.version,
-          chainHash: hashToHex(point.hash),
-          imageHash: hash,
-          ...(status.fenced === undefined ? {} : { fault: status.fenced })
-        }
-      })
-    }),
+    report,
+    status,
 
-    changeMembership: ({ change, waitMsMax }) => {
-      const nodeId = "member" in change ? change.member.nodeId : change.nodeId
-      const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
-      if (change._tag !== "Promote") return changed
-      const late = new MetadataUnavailable({
-        reason: "timeout",
-        message: `node ${nodeId} has not caught up in time, it is a learner`
-      })
-      return Effect.zipRight(
-        Effect.timeoutFail(caughtUp(nodeId), { duration: Math.min(waitMsMost, waitMsMax), onTimeout: () => late }),
-        changed
-      )
-    },
+    changeMembership: ({ change, waitMsMax }) =>
+      Effect.suspend(() => {
+        const status = raft.status()
+        if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
+        const nodeId = "member" in change ? change.member.nodeId : change.nodeId
+        if (isSo(status.membership, change)) return Effect.void
+        const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
+        if (change._tag !== "Promote") return changed
+        const late = new MetadataUnavailable({
+          reason: "timeout",
+          message: `node ${nodeId} has not caught up in time, it is a learner`
+        })
+        return Effect.zipRight(
+          Effect.timeoutFail(caughtUp(nodeId), { duration: Math.min(waitMsMost, waitMsMax), onTimeout: () => late }),
+          changed
+        )
+      }),
 
     transferLeadership: ({ toNodeId }) =>
       Effect.suspend(() => {

@@ -2,7 +2,7 @@
  * What every node does after its start: makes the cluster where there is none, and registers. It goes on until it is done, since a
  * node may start while no majority is there.
  */
-import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
+import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import { defaultTenant } from "@effectmq/schemas/Ids"
 import type { Node } from "@effectmq/schemas/metadata/Node"
 import * as Deferred from "effect/Deferred"
@@ -15,16 +15,20 @@ export interface RegistrationParts {
   readonly controller: ControllerService
   readonly node: Omit<Node, "registeredAtMs">
   /** Of a cluster that is made now. */
-  readonly clusterId: string | undefined
+  readonly clusterId?: string | undefined
+  /** Makes the cluster where there is none. */
+  readonly makesCluster: boolean
 }
 
+const noCluster = new MetadataUnavailable({ reason: "no-leader", message: "the cluster is not made yet" })
 const againMs = 200
 const tellMs = 5_000
 
-const once = ({ metadata, controller, node, clusterId }: RegistrationParts): Effect.Effect<void, MetadataError> =>
+const once = ({ metadata, controller, node, clusterId, makesCluster }: RegistrationParts): Effect.Effect<void, MetadataError> =>
   Effect.gen(function* () {
     const image = yield* metadata.sync
     if (image.cluster === undefined) {
+      if (!makesCluster) return yield* Effect.fail(noCluster)
       const create = { _tag: "CreateCluster", ...(yield* stamp), clusterId: clusterId ?? randomId() } as const
       // Nodes that start together race, one of them makes it.
       yield* Effect.catchTag(controller.submit(create), "ClusterExists", () => Effect.void)

@@ -28,6 +28,8 @@ export interface SubmitterParts {
   readonly view: ImageView
   /** Absent on a node without a Raft member. */
   readonly machine: MetadataMachine | undefined
+  /** Why this node takes part no more. */
+  readonly fault: () => MetadataUnavailable | undefined
   readonly leaders: Leaders
   readonly forwarder: Forwarder
   readonly options: SubmitterOptions
@@ -74,7 +76,8 @@ export const make = (parts: SubmitterParts): ControllerService => {
 
   const attempt = (one: Try, isUnknown: boolean): Effect.Effect<MetadataReply, MetadataError> =>
     Effect.suspend(() => {
-      if (machine?.fault !== undefined) return Effect.fail(machine.fault)
+      const fault = parts.fault()
+      if (fault !== undefined) return Effect.fail(fault)
       const term = machine?.leadsInTerm ?? 0
       const leader = leaders.now()
       if (machine !== undefined && term > 0) {

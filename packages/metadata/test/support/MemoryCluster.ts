@@ -17,6 +17,7 @@ import * as Scope from "effect/Scope"
 import * as LocalPeer from "../../src/LocalPeer.js"
 import { MemoryClusterHub } from "../../src/MemoryClusterPeers.js"
 import * as MetadataMember from "../../src/MetadataMember.js"
+import * as ObserverMetadata from "../../src/ObserverMetadata.js"
 
 export const memberOf = (nodeId: number): Member => ({ nodeId, address: `node${nodeId}:1` })
 
@@ -35,6 +36,7 @@ export class MemoryCluster {
   readonly clusterHub = new MemoryClusterHub()
   readonly running = new Map<number, RunningNode>()
   readonly contents = new Map<number, MemoryContents>()
+  private readonly observers = new Set<() => Promise<void>>()
   readonly logged: Array<string> = []
   /** Nodes that hear nobody and are heard by nobody. */
   readonly cutOff = new Set<number>()
@@ -95,6 +97,27 @@ export class MemoryCluster {
     return node
   }
 
+  async startObserver(nodeId: number): Promise<ObserverMetadata.ObserverServices & { readonly stop: () => Promise<void> }> {
+    const scope = Effect.runSync(Scope.make())
+    const services = ObserverMetadata.make({
+      node: { nodeId, name: `o${nodeId}`, version: "1", addresses: [], roles: ["broker"], rpcAddress: memberOf(nodeId).address },
+      contacts: this.firstIds.map(memberOf),
+      submitMsMax: 15_000,
+      syncMsMax: 2_000,
+      ...(this.options.liveness === undefined ? {} : { liveness: this.options.liveness })
+    })
+    const parts = Layer.provideMerge(this.clusterHub.layer(nodeId), LocalPeer.layerObserver({ nodeId }))
+    const started = Effect.flatMap(Layer.buildWithScope(parts, scope), (context) =>
+      Effect.provide(Scope.extend(services, scope), context)
+    )
+    const stop = async () => {
+      this.observers.delete(stop)
+      await Effect.runPromise(Scope.close(scope, Exit.void))
+    }
+    this.observers.add(stop)
+    return { ...(await Effect.runPromise(Effect.provide(started, this.logger))), stop }
+  }
+
   /** Resolves when all of them can serve. */
   async startAll(): Promise<ReadonlyArray<RunningNode>> {
     const nodes = await Promise.all(this.firstIds.map((nodeId) => this.start(nodeId)))
@@ -119,6 +142,7 @@ export class MemoryCluster {
   }
 
   async stopAll(): Promise<void> {
+    for (const stop of [...this.observers]) await stop()
     for (const node of [...this.running.values()]) await node.stop()
   }
 }
