@@ -20,6 +20,7 @@ export const refusalReasons = [
   "client-certificate",
   "websocket-request",
   "handshake-timeout",
+  "handshakes-limit",
   "accept-error"
 ] as const
 

@@ -22,6 +22,8 @@ interface CommonListenOptions extends Partial<ConnectionOptions> {
   readonly rate?: ConnectionRate | undefined
   /** How long PROXY header, TLS handshake and WebSocket request may take together. Default 10 s. */
   readonly handshakeTimeoutMs?: number | undefined
+  /** How many may be in them; with one more, the one that takes longest is ended. Default: no limit. */
+  readonly handshakesMax?: number | undefined
   readonly proxyProtocol?: ProxyProtocolOptions | undefined
 }
 

@@ -109,7 +109,8 @@ export const listen = (
       new Admission(limits, bucket),
       refusals,
       options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs,
-      nowMs
+      nowMs,
+      options.handshakesMax ?? Number.POSITIVE_INFINITY
     )
     const home = new ConnectionHome(kind, connectionOptions, socketFlush, acceptor, meters, (error, connection) => {
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -10,28 +10,44 @@ import {
   type NodeLinkHandler,
   NodeTransport,
   type NodeTransportService,
-  NodeUnreachable
+  NodeUnreachable,
+  nodeFrameBytesMax
 } from "./NodeTransport.js"
+
+/** Sent and not arrived, above which a link is saturated; below the second it is no more. */
+const highWaterMarkBytes = 4 * 1024 * 1024
+const lowWaterMarkBytes = 1024 * 1024
 
 class MemoryLink implements NodeLink {
   handler: NodeLinkHandler | undefined
   other: MemoryLink | undefined
-  ended = false
+  saturated = false
+  private ended = false
+  private bytesUnderWay = 0
 
   constructor(
     readonly peerNodeId: number,
-    readonly peerAddress: string
+    readonly peerAddress: string,
+    private readonly onEnded: () => void
   ) {}
 
   send(frame: Uint8Array): void {
+    if (frame.length === 0 || frame.length > nodeFrameBytesMax) throw new Error(`a frame of ${frame.length} bytes cannot be sent`)
     const copy = Buffer.from(frame)
+    this.bytesUnderWay += copy.length
+    if (this.bytesUnderWay > highWaterMarkBytes) this.saturated = true
     setImmediate(() => {
-      if (!this.ended && this.other?.ended === false) this.other.handler?.onFrame(copy)
+      if (this.ended || this.other === undefined || this.other.ended) return
+      this.other.handler?.onFrame(copy)
+      this.arrived(copy.length)
     })
   }
 
-  bufferedBytes(): number {
-    return 0
+  private arrived(bytes: number): void {
+    this.bytesUnderWay -= bytes
+    if (!this.saturated || this.bytesUnderWay > lowWaterMarkBytes) return
+    this.saturated = false
+    if (!this.ended) this.handler?.onDrain?.()
   }
 
   close(reason: string): void {
@@ -44,6 +60,7 @@ class MemoryLink implements NodeLink {
   private end(reason: string): void {
     if (this.ended) return
     this.ended = true
+    this.onEnded()
     this.handler?.onClose(reason)
   }
 }
@@ -53,10 +70,17 @@ interface Endpoint {
   readonly acceptors: Map<string, NodeLinkAcceptor>
 }
 
+interface Connected {
+  readonly from: number
+  readonly to: number
+  readonly channel: string
+  readonly near: MemoryLink
+}
+
 /** The nodes that can reach each other. */
 export class MemoryNodes {
-  private readonly endpoints = new Map<number, Endpoint>()
-  private readonly links = new Set<readonly [number, number, MemoryLink]>()
+  private readonly endpointsByNode = new Map<number, Endpoint>()
+  private readonly connected = new Set<Connected>()
   private readonly cuts = new Set<string>()
 
   /** The node's transport until the scope closes; its address is `node-<id>:1`. */
@@ -66,13 +90,13 @@ export class MemoryNodes {
       Effect.acquireRelease(
         Effect.sync(() => {
           const endpoint: Endpoint = { address: `node-${nodeId}:1`, acceptors: new Map() }
-          this.endpoints.set(nodeId, endpoint)
+          this.endpointsByNode.set(nodeId, endpoint)
           return this.service(nodeId, endpoint)
         }),
         () =>
           Effect.sync(() => {
-            this.endpoints.delete(nodeId)
-            this.endLinks((from, to) => from === nodeId || to === nodeId)
+            this.endpointsByNode.delete(nodeId)
+            this.endLinks("the node stops", ({ from, to }) => from === nodeId || to === nodeId)
           })
       )
     )
@@ -81,19 +105,16 @@ export class MemoryNodes {
   /** Ends links between two nodes and lets no new one through, until `heal`. */
   cut(one: number, other: number): void {
     this.cuts.add(`${one}-${other}`).add(`${other}-${one}`)
-    this.endLinks((from, to) => (from === one && to === other) || (from === other && to === one))
+    const between = ({ from, to }: Connected) => (from === one && to === other) || (from === other && to === one)
+    this.endLinks("the connection broke", between)
   }
 
   heal(): void {
     this.cuts.clear()
   }
 
-  private endLinks(which: (from: number, to: number) => boolean): void {
-    for (const entry of [...this.links]) {
-      if (!which(entry[0], entry[1])) continue
-      this.links.delete(entry)
-      entry[2].close("the connection broke")
-    }
+  private endLinks(reason: string, which: (connected: Connected) => boolean): void {
+    for (const connected of this.connected) if (which(connected)) connected.near.close(reason)
   }
 
   private service(nodeId: number, endpoint: Endpoint): NodeTransportService {
@@ -103,28 +124,49 @@ export class MemoryNodes {
       port: 1,
       accept: (channel, acceptor) =>
         Effect.acquireRelease(
-          Effect.sync(() => endpoint.acceptors.set(channel, acceptor)),
-          () => Effect.sync(() => endpoint.acceptors.delete(channel))
+          Effect.sync(() => {
+            if (endpoint.acceptors.has(channel)) throw new Error(`channel ${channel} is taken`)
+            endpoint.acceptors.set(channel, acceptor)
+          }),
+          () =>
+            Effect.sync(() => {
+              endpoint.acceptors.delete(channel)
+              this.endLinks("the node stops", (connected) => connected.to === nodeId && connected.channel === channel)
+            })
         ),
       connect: (target, channel, acceptor) =>
         Effect.async<NodeLink, NodeUnreachable>((resume) => {
-          setImmediate(() => {
-            const host = this.endpoints.get(target.nodeId)
+          const attempt = setImmediate(() => {
+            const host = this.endpointsByNode.get(target.nodeId)
             const there = host?.address === target.address ? host.acceptors.get(channel) : undefined
             if (there === undefined || this.cuts.has(`${nodeId}-${target.nodeId}`)) {
               resume(Effect.fail(new NodeUnreachable({ target, message: "nobody answers" })))
               return
             }
-            const near = new MemoryLink(target.nodeId, target.address)
-            const far = new MemoryLink(nodeId, endpoint.address)
-            near.other = far
-            far.other = near
-            far.handler = there(far)
-            near.handler = acceptor(near)
-            this.links.add([nodeId, target.nodeId, near])
-            resume(Effect.succeed(near))
+            resume(Effect.succeed(this.link(nodeId, endpoint, target.nodeId, target.address, channel, there, acceptor)))
           })
+          return Effect.sync(() => clearImmediate(attempt))
         })
     }
+  }
+
+  private link(
+    from: number,
+    caller: Endpoint,
+    to: number,
+    address: string,
+    channel: string,
+    there: NodeLinkAcceptor,
+    here: NodeLinkAcceptor
+  ): NodeLink {
+    const near = new MemoryLink(to, address, () => this.connected.delete(connected))
+    const far = new MemoryLink(from, caller.address, () => {})
+    const connected: Connected = { from, to, channel, near }
+    near.other = far
+    far.other = near
+    this.connected.add(connected)
+    far.handler = there(far)
+    near.handler = here(near)
+    return near
   }
 }

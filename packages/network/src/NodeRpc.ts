@@ -1,154 +1,36 @@
 /**
- * RPC groups between nodes: each group is spoken on a channel of its own, one call in a frame.
+ * RPC groups between nodes: each group is spoken on a channel of its own, one message in a frame.
  *
- * Invariants
- * - A handler knows who calls: the header `nodeHeader` is the number that the link proved, whatever the caller said.
- * - Calls under way are bounded on both sides. A link whose other side sends nonsense is ended and said so.
- * - A client connects with its first call and again when the link broke, after a pause that grows with every failure; calls in between
- *   fail at once.
+ * A handler knows who calls: the header `nodeHeader` is the number that the link proved, whatever the caller said.
  */
-import * as RpcClient from "@effect/rpc/RpcClient"
-import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as Rpc from "@effect/rpc/Rpc"
+import * as RpcClient from "@effect/rpc/RpcClient"
+import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
-import type { FromClientEncoded, FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Effect from "effect/Effect"
-import * as Mailbox from "effect/Mailbox"
-import type * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import type { Scope } from "effect/Scope"
-import * as Clock from "effect/Clock"
-import { packFrame, unpackFrame } from "./core/RpcFrame.js"
-import { type NodeLink, NodeTransport, type NodeTarget, type NodeTransportService } from "./NodeTransport.js"
+import { typedCalls } from "./internal/RpcCalls.js"
+import { makeRpcCaller } from "./internal/RpcCaller.js"
+import { makeRpcHost } from "./internal/RpcHost.js"
+import type { NodeCallFailed } from "./NodeCallFailed.js"
+import { NodeTransport, type NodeTarget } from "./NodeTransport.js"
 
-/** Number of the node that calls, set by the server. */
-export const nodeHeader = "effectmq-node"
+export { nodeHeader } from "./internal/RpcHost.js"
 
 export interface NodeRpcServerOptions {
-  /** Of one link; a link with more is ended. Default 1024. */
-  readonly callsMax?: number
+  /** Under way from one link; a link with more is ended. Default 4096: more than a client sends, whose given-up calls may still run. */
+  readonly callsMax?: number | undefined
 }
-
-interface ServedLink {
-  readonly link: NodeLink
-  calls: number
-}
-
-const isMessage = (value: unknown): value is { readonly _tag: string } =>
-  typeof value === "object" && value !== null && typeof (value as { readonly _tag?: unknown })._tag === "string"
-
-/** Pairs of a request's headers, without what only this side may say. */
-const headersOf = (given: unknown, peerNodeId: number): ReadonlyArray<[string, string]> => {
-  const pairs = Array.isArray(given) ? (given as ReadonlyArray<[string, string]>) : []
-  return [
-    ...pairs.filter((pair) => Array.isArray(pair) && pair[0]?.toLowerCase?.() !== nodeHeader),
-    [nodeHeader, String(peerNodeId)]
-  ]
-}
-
-const makeServerProtocol = (transport: NodeTransportService, channel: string, callsMax: number) =>
-  RpcServer.Protocol.make((writeRequest) =>
-    Effect.gen(function* () {
-      const links = new Map<number, ServedLink>()
-      const disconnects = yield* Mailbox.make<number>()
-      const inbox = yield* Mailbox.make<readonly [clientId: number, frame: Uint8Array]>()
-      let nextClientId = 1
-
-      /** Nothing more of this link is looked at. */
-      const refuse = (clientId: number, served: ServedLink, why: string) =>
-        Effect.zipRight(
-          Effect.annotateLogs(Effect.logWarning("a node's calls are not taken"), {
-            channel,
-            node: served.link.peerNodeId,
-            address: served.link.peerAddress,
-            reason: why
-          }),
-          Effect.sync(() => {
-            links.delete(clientId)
-            served.link.close(why)
-          })
-        )
-
-      const take = (clientId: number, frame: Uint8Array): Effect.Effect<void> => {
-        const served = links.get(clientId)
-        if (served === undefined) return Effect.void
-        let message: unknown
-        try {
-          message = unpackFrame(frame)
-        } catch {
-          return refuse(clientId, served, "a frame is no msgpack value")
-        }
-        if (!isMessage(message)) return refuse(clientId, served, "a frame is no message")
-        switch (message._tag) {
-          case "Request": {
-            const request = message as unknown as Record<string, unknown>
-            const id = request["id"]
-            if (typeof id !== "string" || !/^\d{1,20}$/.test(id) || typeof request["tag"] !== "string") {
-              return refuse(clientId, served, "a request is not whole")
-            }
-            if (++served.calls > callsMax) return refuse(clientId, served, `more than ${callsMax} calls at once`)
-            const headers = headersOf(request["headers"], served.link.peerNodeId)
-            return writeRequest(clientId, { _tag: "Request", id, tag: request["tag"], payload: request["payload"], headers })
-          }
-          case "Ack":
-          case "Interrupt": {
-            const requestId = (message as unknown as Record<string, unknown>)["requestId"]
-            if (typeof requestId !== "string" || !/^\d{1,20}$/.test(requestId))
-              return refuse(clientId, served, `an ${message._tag} is not whole`)
-            return writeRequest(clientId, { _tag: message._tag, requestId } as FromClientEncoded)
-          }
-          default:
-            return refuse(clientId, served, `a message is of no known kind: ${message._tag.slice(0, 40)}`)
-        }
-      }
-
-      yield* transport.accept(channel, (link) => {
-        const clientId = nextClientId++
-        links.set(clientId, { link, calls: 0 })
-        return {
-          onFrame: (frame) => void inbox.unsafeOffer([clientId, frame]),
-          onClose: () => {
-            links.delete(clientId)
-            disconnects.unsafeOffer(clientId)
-          }
-        }
-      })
-      yield* Effect.forkScoped(
-        Effect.forever(
-          Effect.flatMap(inbox.takeAll, ([frames]) =>
-            Effect.forEach(frames, ([clientId, frame]) => take(clientId, frame), { discard: true })
-          )
-        )
-      )
-
-      return {
-        disconnects,
-        send: (clientId: number, response: FromServerEncoded) =>
-          Effect.sync(() => {
-            const served = links.get(clientId)
-            if (served === undefined) return
-            if (response._tag === "Exit") served.calls--
-            served.link.send(packFrame(response))
-          }),
-        end: () => Effect.void,
-        clientIds: Effect.sync(() => new Set(links.keys())),
-        initialMessage: Effect.succeedNone as Effect.Effect<Option.Option<unknown>>,
-        supportsAck: true,
-        supportsTransferables: false,
-        supportsSpanPropagation: false
-      }
-    })
-  )
 
 /** Answers the calls of a group until the scope closes; its handlers are in the context. */
 export const serve = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   channel: string,
-  options: NodeRpcServerOptions = {}
+  { callsMax = 4096 }: NodeRpcServerOptions = {}
 ): Effect.Effect<void, never, Scope | NodeTransport | Rpc.ToHandler<Rpcs> | Rpc.Middleware<Rpcs> | Rpc.Context<Rpcs>> =>
   Effect.gen(function* () {
-    const protocol = yield* makeServerProtocol(yield* NodeTransport, channel, options.callsMax ?? 1024)
+    const protocol = yield* makeRpcHost(yield* NodeTransport, group, channel, callsMax)
     yield* Effect.forkScoped(
       Effect.provideService(
         RpcServer.make(group, { disableTracing: true, disableFatalDefects: true }),
@@ -159,94 +41,34 @@ export const serve = <Rpcs extends Rpc.Any>(
   })
 
 export interface NodeRpcClientOptions {
+  /** Under way at once; those beyond fail. Default 1024. */
+  readonly callsMax?: number | undefined
+  /** A call that is not answered by then fails; streams may take as long as they want. Default 30 s. */
+  readonly callTimeoutMs?: number | undefined
   /** Pause after the first failure to connect. Default 50 ms. */
-  readonly backOffMs?: number
-  /** Longest pause. Default 2 s. */
-  readonly backOffMsMax?: number
+  readonly backOffMs?: number | undefined
+  /** Longest pause. Default 1 s. */
+  readonly backOffMsMax?: number | undefined
 }
 
-const unreachable = (message: string, cause?: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
+export type NodeRpcClient<Rpcs extends Rpc.Any> = RpcClient.RpcClient<Rpcs, NodeCallFailed>
 
-const makeClientProtocol = (
-  transport: NodeTransportService,
-  channel: string,
-  target: NodeTarget,
-  { backOffMs = 50, backOffMsMax = 2_000 }: NodeRpcClientOptions
-) =>
-  RpcClient.Protocol.make((writeResponse) =>
-    Effect.gen(function* () {
-      const inbox = yield* Mailbox.make<Uint8Array | { readonly closed: string }>()
-      let link: NodeLink | undefined
-      let failures = 0
-      let quietUntilMs = 0
-      let lastProblem = ""
-
-      const connectOnce = Effect.gen(function* () {
-        if (link !== undefined) return link
-        if ((yield* Clock.currentTimeMillis) < quietUntilMs) return yield* Effect.fail(unreachable(lastProblem))
-        const made = yield* Effect.either(
-          transport.connect(target, channel, (opened) => ({
-            onFrame: (frame) => void inbox.unsafeOffer(frame),
-            onClose: (reason) => {
-              if (link === opened) link = undefined
-              inbox.unsafeOffer({ closed: reason })
-            }
-          }))
-        )
-        if (made._tag === "Right") {
-          failures = 0
-          link = made.right
-          return link
-        }
-        failures++
-        lastProblem = `node ${target.nodeId} at ${target.address}: ${made.left.message}`
-        const pauseMs = Math.min(backOffMsMax, backOffMs * 2 ** Math.min(10, failures - 1)) * (0.5 + (yield* Random.next))
-        quietUntilMs = (yield* Clock.currentTimeMillis) + pauseMs
-        return yield* Effect.fail(unreachable(lastProblem))
-      })
-      const gate = yield* Effect.makeSemaphore(1)
-      const connected = Effect.suspend(() => (link !== undefined ? Effect.succeed(link) : gate.withPermits(1)(connectOnce)))
-
-      const take = (item: Uint8Array | { readonly closed: string }): Effect.Effect<void> => {
-        if ("closed" in item) {
-          const error = unreachable(`node ${target.nodeId} at ${target.address}: ${item.closed}`)
-          return writeResponse({ _tag: "ClientProtocolError", error })
-        }
-        try {
-          const message = unpackFrame(item)
-          if (isMessage(message)) return writeResponse(message as FromServerEncoded)
-        } catch {
-          // Told below.
-        }
-        return Effect.sync(() => link?.close("a frame is no message"))
-      }
-      yield* Effect.forkScoped(
-        Effect.forever(Effect.flatMap(inbox.takeAll, ([items]) => Effect.forEach(items, take, { discard: true })))
-      )
-      yield* Effect.addFinalizer(() => Effect.sync(() => link?.close("no more calls")))
-
-      return {
-        send: (request: FromClientEncoded) =>
-          request._tag === "Request"
-            ? Effect.map(connected, (open) => open.send(packFrame(request)))
-            : Effect.sync(() => {
-                // Acks and interrupts of a link that is gone are of no use.
-                if (request._tag !== "Ping" && request._tag !== "Eof") link?.send(packFrame(request))
-              }),
-        supportsAck: true,
-        supportsTransferables: false
-      }
-    })
-  )
-
-/** A client of a group on one node, until the scope closes. Its calls may fail with `RpcClientError`: then it is not known whether they ran. */
+/**
+ * Calls the handlers of a group on one node, until the scope closes. It connects with the first call, and again after the link broke;
+ * while the node is away calls fail at once.
+ */
 export const client = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   channel: string,
   target: NodeTarget,
-  options: NodeRpcClientOptions = {}
-): Effect.Effect<RpcClient.RpcClient<Rpcs, RpcClientError>, never, Scope | NodeTransport | Rpc.MiddlewareClient<Rpcs>> =>
+  { backOffMs = 50, backOffMsMax = 1_000, callTimeoutMs = 30_000, callsMax = 1024 }: NodeRpcClientOptions = {}
+): Effect.Effect<NodeRpcClient<Rpcs>, never, Scope | NodeTransport | Rpc.MiddlewareClient<Rpcs>> =>
   Effect.gen(function* () {
-    const protocol = yield* makeClientProtocol(yield* NodeTransport, channel, target, options)
-    return yield* Effect.provideService(RpcClient.make(group, { disableTracing: true }), RpcClient.Protocol, protocol)
+    const caller = yield* makeRpcCaller(yield* NodeTransport, { channel, target, backOffMs, backOffMsMax })
+    const made: RpcClient.RpcClient<Rpcs, RpcClientError> = yield* Effect.provideService(
+      RpcClient.make(group, { disableTracing: true }),
+      RpcClient.Protocol,
+      caller.protocol
+    )
+    return typedCalls(made, caller.connection, { target, callsMax, callTimeoutMs })
   })

@@ -8,14 +8,20 @@ import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 
+/** The largest frame, on every transport and the same for all nodes. */
+export const nodeFrameBytesMax = 16 * 1024 * 1024
+
 export interface NodeLink {
   readonly peerNodeId: number
   /** For logs. */
   readonly peerAddress: string
-  /** Never waits. A link whose output grows beyond the transport's bound is ended. The frame must not change afterwards. */
+  /**
+   * Never waits. The frame has at most `nodeFrameBytesMax` bytes, at least one, and must not change afterwards. Whoever sends on
+   * while the link is saturated has it ended.
+   */
   send(frame: Uint8Array): void
-  /** Bytes that were sent here and not yet taken by the system. */
-  bufferedBytes(): number
+  /** The other takes more slowly than this side sends: send no more until `onDrain`. */
+  readonly saturated: boolean
   /** Ends the link; `onClose` follows, never from within this call. */
   close(reason: string): void
 }
@@ -23,6 +29,8 @@ export interface NodeLink {
 export interface NodeLinkHandler {
   /** Owned by the handler from now on. */
   onFrame(frame: Uint8Array): void
+  /** The link was saturated and is no more. */
+  onDrain?(): void
   /** The last call. */
   onClose(reason: string): void
 }

@@ -2,8 +2,10 @@
  * Links between nodes over TCP or mutual TLS.
  *
  * Invariants
- * - Until the other has proven itself, no more than one small frame of it is held, for no longer than the handshake's time limit.
+ * - Until the other has proven itself, no more than one small frame of it is held, for no longer than the handshake's time limit,
+ *   and of no more than `handshakesMax` others at a time.
  * - A link that is silent for `idleTimeoutMs` is ended; signs of life go out four times as often.
+ * - Why a node is not let in, or not reached, is said in words with its address, in a log that a flood of them does not flood.
  */
 import { randomBytes } from "node:crypto"
 import { Meters } from "@effectmq/metrics/Meters"
@@ -13,11 +15,14 @@ import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import type { Scope } from "effect/Scope"
 import type { ConnectionAcceptor } from "./Connection.js"
-import type { ConnectionLimits } from "./ConnectionLimits.js"
-import { type ConnectionOptions, withConnectionDefaults } from "./ConnectionOptions.js"
+import * as ConnectionLimits from "./ConnectionLimits.js"
+import { withConnectionDefaults } from "./ConnectionOptions.js"
+import { LineBudget } from "./core/LineBudget.js"
 import { CallerHandshake, HostHandshake, nonceBytes } from "./core/NodeHandshake.js"
+import { clusterMeters } from "./internal/ClusterMeters.js"
 import { Dialer } from "./internal/Dialer.js"
 import { FramedLink } from "./internal/FramedLink.js"
+import { LinkAdmission } from "./internal/LinkAdmission.js"
 import { listen } from "./Listener.js"
 import type { ListenError } from "./ListenError.js"
 import {
@@ -25,7 +30,8 @@ import {
   type NodeLinkAcceptor,
   NodeTransport,
   type NodeTransportService,
-  NodeUnreachable
+  NodeUnreachable,
+  nodeFrameBytesMax
 } from "./NodeTransport.js"
 import type { TlsOptions } from "./TlsOptions.js"
 
@@ -35,65 +41,88 @@ export interface SocketNodeTransportOptions {
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** What all nodes know; empty: anybody who reaches the port may come in, so listen on this machine only. */
   readonly secret: string
-  /** With it both sides must show a certificate of `clientAuthorities`. */
+  /**
+   * With it all links are TLS: both sides must show a certificate of `clientAuthorities`, and that of the side that is called must
+   * name the host of its address.
+   */
   readonly tls?: TlsOptions | undefined
-  /** Largest frame taken from another node. Default 32 MiB. */
-  readonly frameBytesMax?: number | undefined
-  /** Unsent output above which a link is ended. Default 64 MiB. */
-  readonly outputBytesMax?: number | undefined
-  /** Handshakes under way and links together, from others. Default 1024. */
+  /** Links of others, once they have proven themselves. Default 1024. */
   readonly linksMax?: number | undefined
-  /** For connection and handshake together. Default 5 s. */
+  /** Others that have not proven themselves yet; with one more, the one that takes longest is ended. Default 64. */
+  readonly handshakesMax?: number | undefined
+  /** For the connection, and then for the handshake. Default 3 s. */
   readonly handshakeTimeoutMs?: number | undefined
-  /** Default 20 s. */
+  /** Default 6 s. */
   readonly idleTimeoutMs?: number | undefined
 }
 
 const mebibyte = 1024 * 1024
+const highWaterMarkBytes = 4 * mebibyte
+const connectionOptions = {
+  highWaterMarkBytes,
+  lowWaterMarkBytes: mebibyte,
+  // Who looks at `saturated` before each frame never comes near this.
+  outputBytesMax: highWaterMarkBytes + 3 * nodeFrameBytesMax,
+  drainTimeoutMs: 500
+}
+/** Sockets besides the links: their handshakes, and those that are on their way out. */
+const socketsBesides = 4096
+/** A host that does not like a certificate ends the connection when the caller already thinks that all is well. */
+const certificateHint = "(over TLS: is this node's certificate one of the authorities that the other node trusts?)"
+const linesAtOnce = 20
+const linesQuietMs = 5_000
 
-export const make = (
-  options: SocketNodeTransportOptions
-): Effect.Effect<NodeTransportService, ListenError, Meters | ConnectionLimits | Scope> =>
+const nowMs = (): number => Math.floor(performance.now())
+
+export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTransportService, ListenError, Meters | Scope> =>
   Effect.gen(function* () {
-    const { nodeId, secret, tls } = options
-    const frameBytesMax = options.frameBytesMax ?? 32 * mebibyte
-    const handshakeTimeoutMs = options.handshakeTimeoutMs ?? 5_000
-    const idleTimeoutMs = options.idleTimeoutMs ?? 20_000
-    const linksMax = options.linksMax ?? 1024
-    const connectionOptions: ConnectionOptions = withConnectionDefaults({
-      outputBytesMax: options.outputBytesMax ?? 64 * mebibyte,
-      connectTimeoutMs: handshakeTimeoutMs,
-      drainTimeoutMs: 500
-    })
-    const meters = yield* Meters
+    const {
+      nodeId,
+      secret,
+      tls,
+      linksMax = 1024,
+      handshakesMax = 64,
+      handshakeTimeoutMs = 3_000,
+      idleTimeoutMs = 6_000
+    } = options
+    const connection = withConnectionDefaults({ ...connectionOptions, connectTimeoutMs: handshakeTimeoutMs })
+    const meters = clusterMeters(yield* Meters)
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
-    const refusals = meters.counter("effectmq_cluster_links_refused_total", "Connections of other nodes that were not let in")
+    const refusals = meters.counter("effectmq_links_refused_total", "Links of others that were not let in")
     const acceptors = new Map<string, NodeLinkAcceptor>()
-    const links = new Set<FramedLink>()
-    const hosted = new Set<FramedLink>()
-    const warn = (message: string, annotations: Record<string, unknown>) =>
-      runFork(Effect.annotateLogs(Effect.logWarning(message), annotations))
-    const keep = (link: FramedLink, among: Set<FramedLink>) => {
-      among.add(link)
-      link.onEnded = () => among.delete(link)
+    const called = new Set<FramedLink>()
+    const hosted = new LinkAdmission(handshakesMax, linksMax)
+    meters.gauge("effectmq_links", "Open links that others made", () => hosted.open.size)
+    const budget = new LineBudget(linesAtOnce, linesQuietMs, nowMs())
+    let stopping = false
+    const onRefused = (address: string, reason: string) => {
+      if (stopping) return
+      refusals.value += 1
+      const count = budget.take(nowMs())
+      if (count === 0) return
+      const line = Effect.logWarning("a connection to the port of the cluster was refused")
+      runFork(Effect.annotateLogs(line, { address, reason, ...(count > 1 ? { count } : {}) }))
     }
+    const onHandlerFault = (error: unknown) =>
+      runFork(Effect.logError("what speaks with another node threw; its connection is ended", error))
 
-    const host: ConnectionAcceptor = (connection) => {
+    const host: ConnectionAcceptor = (accepted) => {
       const handshake = new HostHandshake({
         nodeId,
         secret,
         nonce: randomBytes(nonceBytes),
-        hasChannel: (channel) => acceptors.has(channel)
+        channels: () => acceptors.keys(),
+        full: () => hosted.full()
       })
-      const link = new FramedLink(connection, frameBytesMax, idleTimeoutMs, handshake, {
-        accepted: (ready, channel) => (acceptors.get(channel) as NodeLinkAcceptor)(ready),
-        refused: (reason) => {
-          refusals.value += 1
-          warn("a connection to the port of the cluster was refused", { address: link.peerAddress, reason })
-        }
+      const link: FramedLink = new FramedLink(accepted, idleTimeoutMs, handshake, {
+        accepted: (ready, channel) => {
+          hosted.proven(link)
+          return (acceptors.get(channel) as NodeLinkAcceptor)(ready)
+        },
+        refused: (reason) => onRefused(link.peerAddress, reason),
+        ended: () => hosted.gone(link)
       })
-      keep(link, hosted)
-      if (hosted.size > linksMax) link.refuse(`there are ${linksMax} connections of nodes already`)
+      hosted.arrived(link)
       return link
     }
 
@@ -102,33 +131,38 @@ export const make = (
         ? { host: "", port: 0 }
         : yield* listen(
             {
-              ...connectionOptions,
+              ...connection,
               ...options.listen,
               ...(tls === undefined ? { kind: "tcp" } : { kind: "tls", tls: { ...tls, clientCertificate: "required" } }),
-              handshakeTimeoutMs
+              handshakeTimeoutMs,
+              handshakesMax
             },
             host
+          ).pipe(
+            Effect.provide(
+              ConnectionLimits.layer({
+                connectionsMax: linksMax + socketsBesides,
+                connectionsPerAddressMax: Number.POSITIVE_INFINITY
+              })
+            ),
+            Effect.provideService(Meters, meters)
           )
 
-    const onHandlerFault = (error: unknown) =>
-      runFork(Effect.logError("what speaks with another node threw; its connection is ended", error))
-    const dialer = yield* Dialer.make(
-      { connection: connectionOptions, tls, timeoutMs: handshakeTimeoutMs, onHandlerFault },
-      meters
-    )
+    const dialer = yield* Dialer.make({ connection, tls, timeoutMs: handshakeTimeoutMs, onHandlerFault }, meters)
 
     yield* Effect.forkScoped(
       Effect.repeat(
         Effect.sync(() => {
-          for (const link of links) link.sendSignOfLife()
-          for (const link of hosted) link.sendSignOfLife()
+          for (const link of called) link.sendSignOfLife()
+          for (const link of hosted.open) link.sendSignOfLife()
         }),
         Schedule.spaced(Math.max(1, Math.floor(idleTimeoutMs / 4)))
       )
     )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
-        for (const link of [...links, ...hosted]) link.close("the node stops")
+        stopping = true
+        for (const link of [...called, ...hosted.all()]) link.close("the node stops")
       })
     )
 
@@ -145,7 +179,7 @@ export const make = (
           () =>
             Effect.sync(() => {
               acceptors.delete(channel)
-              for (const link of hosted) if (link.channel === channel) link.close("the node stops")
+              for (const link of hosted.open) if (link.channel === channel) link.close("the node stops")
             })
         ),
       connect: (target, channel, acceptor) =>
@@ -158,28 +192,34 @@ export const make = (
             secret,
             nonce: randomBytes(nonceBytes)
           })
+          let shaking: FramedLink | undefined
           const cancel = dialer.dial(
             target.address,
-            (connection) => {
-              const link = new FramedLink(connection, frameBytesMax, idleTimeoutMs, handshake, {
+            (dialed) => {
+              const link: FramedLink = new FramedLink(dialed, idleTimeoutMs, handshake, {
                 accepted: (ready) => {
                   const handler = acceptor(ready)
                   resume(Effect.succeed(ready))
                   return handler
                 },
-                refused: fail
+                refused: (reason) => fail(tls === undefined ? reason : `${reason} ${certificateHint}`),
+                ended: () => called.delete(link)
               })
-              keep(link, links)
+              called.add(link)
+              shaking = link
               link.begin(handshake.hello())
               return link
             },
             fail
           )
-          return Effect.sync(cancel)
+          return Effect.sync(() => {
+            cancel()
+            shaking?.abort("nobody waits for it any more")
+          })
         })
     }
     return service
   })
 
-export const layer = (options: SocketNodeTransportOptions): Layer.Layer<NodeTransport, ListenError, Meters | ConnectionLimits> =>
+export const layer = (options: SocketNodeTransportOptions): Layer.Layer<NodeTransport, ListenError, Meters> =>
   Layer.scoped(NodeTransport, make(options))

@@ -4,12 +4,11 @@ import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as ConnectionLimits from "../src/ConnectionLimits.js"
 import { MemoryNodes } from "../src/MemoryNodeTransport.js"
 import * as SocketNodeTransport from "../src/SocketNodeTransport.js"
 import { nodeOf, nodeTransportSuite } from "./NodeTransportSuite.js"
 
-const parts = Layer.provideMerge(ConnectionLimits.layer(), PrometheusMeters.layer())
+const parts = PrometheusMeters.layer()
 
 const socketNode = (nodeId: number, more: Partial<SocketNodeTransport.SocketNodeTransportOptions> = {}) =>
   nodeOf(

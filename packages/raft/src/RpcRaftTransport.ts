@@ -7,11 +7,12 @@
  * - A message counts only where the node that sent it is the one that it names, and this node the one it is for.
  */
 import { Meters } from "@effectmq/metrics/Meters"
+import type { NodeCallFailed } from "@effectmq/network/NodeCallFailed"
 import * as NodeRpc from "@effectmq/network/NodeRpc"
 import { NodeTransport } from "@effectmq/network/NodeTransport"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
-import { deliverMessagesMax, raftChannel, RaftRpcs } from "@effectmq/schemas/rpc/RaftRpcs"
+import { deliverMessagesMax, RaftRpcs, raftChannel } from "@effectmq/schemas/rpc/RaftRpcs"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -44,14 +45,16 @@ const make = (options: RpcRaftTransportOptions) =>
   Effect.gen(function* () {
     const transport = yield* NodeTransport
     const meters = yield* Meters
-    const scope = yield* Effect.scope
-    const runFork = Runtime.runFork(yield* Effect.runtime<NodeTransport>())
+    const whole = yield* Effect.scope
+    const runtime = yield* Effect.runtime<NodeTransport>()
+    const runSync = Runtime.runSync(runtime)
+    const runFork = Runtime.runFork(runtime)
     const dropped = meters.counter("effectmq_raft_messages_dropped_total", "Messages to other members that were not sent")
     const strange = meters.counter("effectmq_raft_messages_refused_total", "Messages that did not come from whom they name")
     const peers = new Map<number, Peer>()
     let listener: ((message: RaftMessage) => void) | undefined
     const callsMax = options.callsMax ?? 4
-    const callTimeoutMs = options.callTimeoutMs ?? 3_000
+    const clientOptions = { callsMax, callTimeoutMs: options.callTimeoutMs ?? 3_000 }
     const limits = {
       messagesMax: options.queueMessagesMax ?? 4096,
       bytesMax: options.queueBytesMax ?? 32 * 1024 * 1024,
@@ -62,38 +65,48 @@ const make = (options: RpcRaftTransportOptions) =>
     /** Sends what gathers in the queue, a few calls at a time, until the peer's scope closes. */
     const sending = (member: Member, queue: PeerQueue) =>
       Effect.gen(function* () {
-        const client = yield* NodeRpc.client(RaftRpcs, raftChannel, member)
-        const calls = yield* Effect.makeSemaphore(callsMax)
+        const client = yield* NodeRpc.client(RaftRpcs, raftChannel, member, clientOptions)
+        const places = yield* Effect.makeSemaphore(callsMax)
+        let refusal = ""
+        /** That it cannot be reached is told elsewhere; that it does not take what it gets is told once. */
+        const failed = ({ message, reason }: NodeCallFailed) => {
+          if (reason !== "refused" || message === refusal) return Effect.void
+          refusal = message
+          const line = Effect.logWarning("a member does not take the messages of its raft group")
+          return Effect.annotateLogs(line, { node: member.nodeId, address: member.address, reason: message })
+        }
         const deliver = (messages: ReadonlyArray<RaftMessage>) =>
-          client.Deliver({ messages }).pipe(
-            Effect.timeout(callTimeoutMs),
-            Effect.catchAllCause(() =>
+          Effect.matchEffect(client.Deliver({ messages }), {
+            onSuccess: () =>
               Effect.sync(() => {
-                dropped.value += messages.length
-              })
-            )
-          )
+                refusal = ""
+              }),
+            onFailure: (failure) => {
+              dropped.value += messages.length
+              return failed(failure)
+            }
+          })
         const turn = Effect.gen(function* () {
-          yield* calls.take(1)
+          yield* places.take(1)
           yield* queue.filled
           const messages = queue.takeBatch()
-          yield* Effect.forkScoped(Effect.ensuring(deliver(messages), calls.release(1)))
+          yield* Effect.forkScoped(Effect.ensuring(deliver(messages), places.release(1)))
         })
         return yield* Effect.forever(turn)
-      }).pipe(Effect.catchAllCause((cause) => Effect.logError("no messages go to a member any more", cause)))
+      }).pipe(Effect.catchAllDefect((defect) => Effect.logError(`no messages go to node ${member.nodeId} any more`, defect)))
 
     const begin = (member: Member): Peer => {
       const queue = new PeerQueue(limits, (count) => {
         dropped.value += count
       })
-      const peerScope = Effect.runSync(Scope.fork(scope, ExecutionStrategy.sequential))
-      runFork(Effect.forkIn(Scope.extend(sending(member, queue), peerScope), peerScope))
-      return { address: member.address, queue, scope: peerScope }
+      const scope = runSync(Scope.fork(whole, ExecutionStrategy.sequential))
+      runFork(Effect.forkIn(Scope.extend(sending(member, queue), scope), scope))
+      return { address: member.address, queue, scope }
     }
 
-    const end = (nodeId: number, peer: Peer) => {
+    const end = (nodeId: number, { scope }: Peer): void => {
       peers.delete(nodeId)
-      runFork(Scope.close(peer.scope, Exit.void))
+      runFork(Scope.close(scope, Exit.void))
     }
 
     const received = (from: number, messages: ReadonlyArray<RaftMessage>) => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
-import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
 import { NodeTransport } from "@effectmq/network/NodeTransport"
 import * as SocketNodeTransport from "@effectmq/network/SocketNodeTransport"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
@@ -12,7 +11,7 @@ import { RaftTransport } from "../src/RaftTransport.js"
 import * as RpcRaftTransport from "../src/RpcRaftTransport.js"
 import { PeerQueue } from "../src/internal/PeerQueue.js"
 
-const parts = Layer.provideMerge(ConnectionLimits.layer(), PrometheusMeters.layer())
+const parts = PrometheusMeters.layer()
 
 const start = (nodeId: number, port = 0) =>
   Effect.gen(function* () {

@@ -1,8 +1,8 @@
 /**
  * Finds frames in chunks: u32 length (big endian), then so many bytes. A frame of length 0 is a sign of life.
  *
- * Invariant: no more than one frame of `bytesMax` and a chunk are held. Frames are slices of what came in: they are not copied
- * where a chunk holds them whole.
+ * Invariant: what is held is less than one frame of `bytesMax`, in one buffer of at most twice what has come of it, however small
+ * the chunks are. Frames are slices of what came in: they are not copied where a chunk holds them whole.
  */
 import { Buffer } from "node:buffer"
 
@@ -14,42 +14,47 @@ export class FrameTooLarge extends Error {
   }
 }
 
+const nothing = Buffer.alloc(0)
+
 export class FrameReader {
-  private rest: Array<Buffer> = []
-  private restBytes = 0
+  /** The beginning of a frame is in the first `heldBytes` of it; what is behind them is free. */
+  private held: Buffer = nothing
+  private heldBytes = 0
   /** Bytes that must be there before it is worth looking again. */
   private wanted = frameHeaderBytes
 
   constructor(public bytesMax: number) {}
 
-  /** Calls back for every frame that is whole; stops when the callback answers false. @throws FrameTooLarge */
+  /** Calls back for every frame that is whole; stops for good when the callback answers false. @throws FrameTooLarge */
   read(chunk: Buffer, onFrame: (frame: Buffer) => boolean): void {
-    this.rest.push(chunk)
-    this.restBytes += chunk.length
-    if (this.restBytes < this.wanted) return
-    const bytes = this.rest.length === 1 ? chunk : Buffer.concat(this.rest)
-    this.rest = []
-    this.restBytes = 0
+    const bytes = this.heldBytes === 0 ? chunk : this.append(chunk)
     let at = 0
-    for (;;) {
-      const left = bytes.length - at
-      if (left < frameHeaderBytes) {
-        this.wanted = frameHeaderBytes
-        break
-      }
+    while (bytes.length - at >= this.wanted) {
       const length = bytes.readUInt32BE(at)
       if (length > this.bytesMax) throw new FrameTooLarge(length, this.bytesMax)
-      if (left < frameHeaderBytes + length) {
+      const end = at + frameHeaderBytes + length
+      if (end > bytes.length) {
         this.wanted = frameHeaderBytes + length
         break
       }
-      const start = at + frameHeaderBytes
-      at = start + length
-      if (!onFrame(bytes.subarray(start, at))) return
+      this.wanted = frameHeaderBytes
+      if (!onFrame(bytes.subarray(at + frameHeaderBytes, end))) return
+      at = end
     }
-    if (at < bytes.length) {
-      this.rest.push(bytes.subarray(at))
-      this.restBytes = bytes.length - at
+    this.heldBytes = bytes.length - at
+    // Where nothing was taken from the buffer it goes on growing in place.
+    if (bytes === chunk || at > 0) this.held = bytes.subarray(at)
+  }
+
+  /** What is held with the chunk behind it. The buffer grows in doubles, up to the frame that it waits for. */
+  private append(chunk: Buffer): Buffer {
+    const bytes = this.heldBytes + chunk.length
+    if (bytes > this.held.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(bytes, Math.min(this.wanted, bytes * 2)))
+      this.held.copy(grown, 0, 0, this.heldBytes)
+      this.held = grown
     }
+    chunk.copy(this.held, this.heldBytes)
+    return this.held.subarray(0, bytes)
   }
 }

@@ -1,17 +1,18 @@
 /**
  * How two nodes find out that they belong together, before either takes anything else from the other. Four frames:
  *
- *     caller  hello     magic "EMQN" (4) | version (1) | from node (u32) | to node (u32) | nonce (32) | channel (UTF-8)
- *     host    answer    version (1) | from node (u32) | nonce (32) | proof (32)
- *     caller  proof     proof (32)
- *     host    welcome   "W"
+ *     caller  hello      magic "EMQN" (4) | version (1) | from node (u32) | to node (u32) | nonce (32) | channel (UTF-8, 1 to 64)
+ *     host    challenge  version (1) | host's node (u32) | nonce (32)
+ *     caller  proof      proof in the role "C" (32)
+ *     host    welcome    "W" | proof in the role "H" (32)
  *
- * Who refuses sends `"R"` and why, in words, instead of its next frame.
+ * A host that refuses sends `"R"` and why, in words, instead of its next frame.
  *
- *     proof = HMAC-SHA-256(secret, role (1: "H" or "C") | version (1) | from and to of the hello (u32, u32) | both nonces | channel)
+ *     proof = HMAC-SHA-256(secret, role (1) | version (1) | from and to of the hello (u32, u32) | caller's nonce | host's nonce | channel)
  *
- * Both prove that they know the secret, and neither sends it. A proof is good for one connection, one direction, one channel. What
- * follows is neither hidden nor protected against who sits on the wire: that is what TLS is for.
+ * Both prove that they know the secret, and neither sends it. The caller goes first: who only reaches the port gets nothing to try
+ * passwords on. A proof is good for one connection, one direction, one channel. What follows is neither hidden nor protected against
+ * who sits on the wire: that is what TLS is for.
  */
 import { Buffer } from "node:buffer"
 import { createHmac, timingSafeEqual } from "node:crypto"
@@ -21,13 +22,14 @@ export const nonceBytes = 32
 const proofBytes = 32
 const channelBytesMax = 64
 /** No frame of the handshake is larger. */
-export const handshakeFrameBytesMax = 512
+export const handshakeFrameBytesMax = 256
 
 const magic = Buffer.from("EMQN")
 const helloBytes = magic.length + 1 + 4 + 4 + nonceBytes
-const answerBytes = 1 + 4 + nonceBytes + proofBytes
-const welcome = Buffer.from("W")
+const challengeBytes = 1 + 4 + nonceBytes
+const welcomeMark = "W".charCodeAt(0)
 const refusedMark = "R".charCodeAt(0)
+const nodeIdMax = 0xffffffff
 
 /** `refused`: say this to the other and end. `failed`: end without a word. */
 export type HandshakeStep =
@@ -37,21 +39,30 @@ export type HandshakeStep =
   | { readonly _tag: "failed"; readonly reason: string }
 
 const failed = (reason: string): HandshakeStep => ({ _tag: "failed", reason })
-const refused = (reason: string): HandshakeStep => ({
+
+/** `told`: what the other is told, where that is less than what is known here. */
+const refused = (reason: string, told = reason): HandshakeStep => ({
   _tag: "refused",
   reason,
-  frame: Buffer.concat([Buffer.from([refusedMark]), Buffer.from(reason.slice(0, 200))])
+  frame: Buffer.concat([Buffer.from([refusedMark]), Buffer.from(told).subarray(0, handshakeFrameBytesMax - 1)])
 })
+
+/** What another node says goes into a log: nothing but plain characters, and not many. */
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, "?")
+
+/** What a refusal says, or undefined where the frame is none. */
+const refusalIn = (frame: Buffer): string | undefined =>
+  frame[0] === refusedMark ? printable(frame.toString("latin1", 1)) : undefined
 
 interface Talk {
   readonly from: number
   readonly to: number
   readonly callerNonce: Uint8Array
   readonly hostNonce: Uint8Array
-  readonly channel: string
+  readonly channel: Buffer
 }
 
-const proofOf = (secret: string, role: "H" | "C", talk: Talk): Buffer => {
+const proofOf = (secret: string, role: "C" | "H", talk: Talk): Buffer => {
   const numbers = Buffer.alloc(10)
   numbers.write(role, 0, "latin1")
   numbers.writeUInt8(nodeProtocolVersion, 1)
@@ -61,13 +72,14 @@ const proofOf = (secret: string, role: "H" | "C", talk: Talk): Buffer => {
     .update(numbers)
     .update(talk.callerNonce)
     .update(talk.hostNonce)
-    .update(talk.channel, "utf8")
+    .update(talk.channel)
     .digest()
 }
 
-/** What a refusal says, or undefined where the frame is none. */
-const refusalIn = (frame: Buffer): string | undefined =>
-  frame[0] === refusedMark ? frame.toString("utf8", 1, Math.min(frame.length, 256)).replace(/[^\x20-\x7e]/g, "?") : undefined
+const proves = (proof: Buffer, secret: string, role: "C" | "H", talk: Talk): boolean =>
+  proof.length === proofBytes && timingSafeEqual(proof, proofOf(secret, role, talk))
+
+const notOurs = "does not speak this protocol"
 
 export interface CallerOptions {
   readonly nodeId: number
@@ -81,7 +93,14 @@ export interface CallerOptions {
 export class CallerHandshake {
   private talk: Talk | undefined
 
-  constructor(private readonly options: CallerOptions) {}
+  constructor(private readonly options: CallerOptions) {
+    const { nodeId, toNodeId, channel } = options
+    for (const id of [nodeId, toNodeId]) {
+      if (!Number.isInteger(id) || id < 1 || id > nodeIdMax) throw new Error(`${id} is no node id`)
+    }
+    const length = Buffer.byteLength(channel)
+    if (length === 0 || length > channelBytesMax) throw new Error(`${channel} is no name of a channel`)
+  }
 
   hello(): Buffer {
     const { nodeId, toNodeId, channel, nonce } = this.options
@@ -98,33 +117,39 @@ export class CallerHandshake {
   step(frame: Buffer): HandshakeStep {
     const refusal = refusalIn(frame)
     if (refusal !== undefined) return failed(`the other node refuses: ${refusal}`)
+    return this.talk === undefined ? this.challenge(frame) : this.welcome(frame, this.talk)
+  }
+
+  private challenge(frame: Buffer): HandshakeStep {
     const { nodeId, toNodeId, channel, nonce, secret } = this.options
-    if (this.talk !== undefined) {
-      return frame.equals(welcome)
-        ? { _tag: "done", peerNodeId: toNodeId, channel }
-        : failed("the other node does not speak this protocol")
-    }
-    if (frame.length !== answerBytes) return failed("the other node does not speak this protocol")
+    if (frame.length !== challengeBytes) return failed(`the other side ${notOurs}`)
     if (frame[0] !== nodeProtocolVersion) {
       return failed(`the other node speaks version ${frame[0]}, this one version ${nodeProtocolVersion}`)
     }
-    const from = frame.readUInt32BE(1)
-    if (from !== toNodeId) return failed(`node ${from} is at this address, not node ${toNodeId}`)
-    const hostNonce = frame.subarray(5, 5 + nonceBytes)
-    const talk: Talk = { from: nodeId, to: toNodeId, callerNonce: nonce, hostNonce, channel }
-    if (!timingSafeEqual(frame.subarray(5 + nonceBytes), proofOf(secret, "H", talk))) {
-      return refused(`node ${toNodeId} does not know cluster.secret, says node ${nodeId}`)
-    }
+    const host = frame.readUInt32BE(1)
+    if (host !== toNodeId) return failed(`node ${host} is at this address, not node ${toNodeId}`)
+    const hostNonce = Buffer.from(frame.subarray(5))
+    const talk: Talk = { from: nodeId, to: toNodeId, callerNonce: nonce, hostNonce, channel: Buffer.from(channel) }
     this.talk = talk
     return { _tag: "send", frame: proofOf(secret, "C", talk) }
+  }
+
+  private welcome(frame: Buffer, talk: Talk): HandshakeStep {
+    if (frame[0] !== welcomeMark) return failed(`the other side ${notOurs}`)
+    if (!proves(frame.subarray(1), this.options.secret, "H", talk)) return failed("the other node does not know cluster.secret")
+    return { _tag: "done", peerNodeId: talk.to, channel: this.options.channel }
   }
 }
 
 export interface HostOptions {
   readonly nodeId: number
   readonly secret: string
+  /** `nonceBytes` long, never used before. */
   readonly nonce: Uint8Array
-  readonly hasChannel: (channel: string) => boolean
+  /** The channels that are spoken here. */
+  readonly channels: () => Iterable<string>
+  /** Why one more node that proved itself is not let in. */
+  readonly full: () => string | undefined
 }
 
 export class HostHandshake {
@@ -133,40 +158,52 @@ export class HostHandshake {
   constructor(private readonly options: HostOptions) {}
 
   step(frame: Buffer): HandshakeStep {
-    const refusal = refusalIn(frame)
-    if (refusal !== undefined) return failed(`the other node refuses: ${refusal}`)
     return this.talk === undefined ? this.hello(frame) : this.proof(frame, this.talk)
   }
 
   private hello(frame: Buffer): HandshakeStep {
-    if (frame.length < 5 || !frame.subarray(0, 4).equals(magic)) return failed("it does not speak this protocol")
+    if (frame.length < 5 || !frame.subarray(0, 4).equals(magic)) return failed(`it ${notOurs}`)
     if (frame[4] !== nodeProtocolVersion) {
       return refused(`it speaks version ${frame[4]}, this node version ${nodeProtocolVersion}`)
     }
-    if (frame.length < helloBytes || frame.length > helloBytes + channelBytesMax) return failed("its hello is not whole")
-    const { nodeId, nonce, secret } = this.options
+    if (frame.length <= helloBytes || frame.length > helloBytes + channelBytesMax) return failed("its hello is not whole")
+    const { nodeId, nonce } = this.options
     const from = frame.readUInt32BE(5)
     const to = frame.readUInt32BE(9)
     if (to !== nodeId) return refused(`it looks for node ${to}, this is node ${nodeId}`)
-    if (from === nodeId || from === 0) return refused(`it says it is node ${from}`)
-    const channel = frame.toString("utf8", helloBytes)
-    const callerNonce = Buffer.from(frame.subarray(13, 13 + nonceBytes))
-    const talk: Talk = { from, to, callerNonce, hostNonce: nonce, channel }
-    this.talk = talk
-    const answer = Buffer.alloc(answerBytes)
-    answer.writeUInt8(nodeProtocolVersion, 0)
-    answer.writeUInt32BE(nodeId, 1)
-    answer.set(nonce, 5)
-    answer.set(proofOf(secret, "H", talk), 5 + nonceBytes)
-    return { _tag: "send", frame: answer }
+    if (from === nodeId || from === 0) return refused(`it says it is node ${from}, which cannot be: this is node ${nodeId}`)
+    const callerNonce = Buffer.from(frame.subarray(13, helloBytes))
+    this.talk = { from, to, callerNonce, hostNonce: nonce, channel: Buffer.from(frame.subarray(helloBytes)) }
+    const challenge = Buffer.alloc(challengeBytes)
+    challenge.writeUInt8(nodeProtocolVersion, 0)
+    challenge.writeUInt32BE(nodeId, 1)
+    challenge.set(nonce, 5)
+    return { _tag: "send", frame: challenge }
   }
 
   private proof(frame: Buffer, talk: Talk): HandshakeStep {
-    if (frame.length !== proofBytes || !timingSafeEqual(frame, proofOf(this.options.secret, "C", talk))) {
-      return refused(`it does not know cluster.secret (it says it is node ${talk.from})`)
+    const { channels, full, secret } = this.options
+    if (!proves(frame, secret, "C", talk)) {
+      return refused(
+        `it does not know cluster.secret, or has another; it says it is node ${talk.from}`,
+        "cluster.secret is not the same on both nodes"
+      )
     }
-    // Only who knows the secret learns what is spoken here.
-    if (!this.options.hasChannel(talk.channel)) return refused(`${talk.channel} is not spoken here, or not yet`)
-    return { _tag: "done", peerNodeId: talk.from, channel: talk.channel, frame: welcome }
+    // Only who knows the secret learns more of this node.
+    const channel = talk.channel.toString("utf8")
+    const spoken = [...channels()]
+    if (!spoken.includes(channel)) {
+      const name = printable(channel)
+      const others = spoken.filter((other) => other.split("/")[0] === channel.split("/")[0])
+      return refused(`${name} is not spoken here${others.length === 0 ? ", or not yet" : `, but ${others.join(" and ")}`}`)
+    }
+    const reason = full()
+    if (reason !== undefined) return refused(reason)
+    return {
+      _tag: "done",
+      peerNodeId: talk.from,
+      channel,
+      frame: Buffer.concat([Buffer.from([welcomeMark]), proofOf(secret, "H", talk)])
+    }
   }
 }

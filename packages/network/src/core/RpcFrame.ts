@@ -2,11 +2,25 @@
  * One RPC message as the bytes of one frame: a msgpack value. Nothing is kept between frames, so that no state of one can spoil the
  * next.
  */
-import { Packr } from "msgpackr"
+import { ByteReader } from "@effectmq/bytes/ByteReader"
+import { BytesError } from "@effectmq/bytes/BytesError"
+import { ByteWriter } from "@effectmq/bytes/ByteWriter"
+import { readMsgpack, writeMsgpack } from "@effectmq/bytes/Msgpack"
 
-const packr = new Packr({ useRecords: false, moreTypes: false, mapsAsObjects: true, int64AsType: "number" })
+const keptBytesMax = 64 * 1024
+const writer = new ByteWriter({ sizeBytes: keptBytesMax })
 
-export const packFrame = (message: unknown): Uint8Array => packr.pack(message)
+/** @throws BytesError where the message holds what msgpack has no form for */
+export const packFrame = (message: unknown): Uint8Array => {
+  writer.reset(keptBytesMax)
+  writeMsgpack(writer, message)
+  return writer.copy()
+}
 
-/** @throws Error where the bytes are no msgpack value */
-export const unpackFrame = (frame: Uint8Array): unknown => packr.unpack(frame)
+/** Bytes in it are slices of the frame. @throws BytesError where the bytes are not one msgpack value */
+export const unpackFrame = (frame: Uint8Array): unknown => {
+  const reader = new ByteReader(frame)
+  const message = readMsgpack(reader)
+  if (reader.remaining > 0) throw new BytesError(`${reader.remaining} bytes behind a message`)
+  return message
+}

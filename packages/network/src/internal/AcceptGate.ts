@@ -58,7 +58,8 @@ export class AcceptGate {
     private readonly admission: Admission,
     private readonly refusals: RefusalLog,
     private readonly handshakeTimeoutMs: number,
-    private readonly nowMs: () => number
+    private readonly nowMs: () => number,
+    private readonly handshakesMax: number
   ) {}
 
   /** Lets the socket in, or ends it. The address is not counted yet: see `place`. */
@@ -90,6 +91,13 @@ export class AcceptGate {
     if (this.arriving.has(arrival)) return
     this.arriving.add(arrival)
     arrival.socket.on("error", ignoreError)
+    if (this.arriving.size <= this.handshakesMax) return
+    // The one that took longest, so that those who are quick get in however many are slow.
+    for (const oldest of this.arriving) {
+      this.refuse(oldest, "handshakes-limit")
+      this.arriving.delete(oldest)
+      return
+    }
   }
 
   /** The protocol gets it now. */

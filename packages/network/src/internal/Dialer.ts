@@ -25,6 +25,9 @@ export interface DialerOptions {
 /** TLS sockets take it too; their types do not say so. */
 const halfOpen: object = { allowHalfOpen: true }
 
+/** Where all of a name's addresses failed, the error has a code and no text. */
+const textOf = (error: NodeJS.ErrnoException): string => error.message || error.code || String(error)
+
 const addressForm = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/
 
 export class Dialer {
@@ -87,12 +90,12 @@ export class Dialer {
       const made =
         context === undefined
           ? connectTcp({ ...at, allowHalfOpen: true, noDelay: true }, () => ready(made))
-          : connectTls({ ...context, ...at, ...halfOpen }, () => {
+          : connectTls({ ...context, ...at, ...halfOpen, rejectUnauthorized: true }, () => {
               made.setNoDelay(true)
               ready(made)
             })
       socket = made
-      made.once("error", (error) => fail(error.message))
+      made.once("error", (error) => fail(textOf(error)))
       made.once("close", () => fail("the connection was closed"))
     }
     if (tls === undefined) begin(undefined)

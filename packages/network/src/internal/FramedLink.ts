@@ -1,41 +1,47 @@
 /**
  * One connection between two nodes: first the handshake, then frames for whoever speaks the channel.
  *
- * Life: shaking -> open -> ended. The handler hears of frames only while it is open, and of the end exactly once.
+ * Life: shaking -> open -> ended. The handler hears of frames only while it is open, and of the end exactly once. Before it is open
+ * nothing larger than a frame of the handshake is held.
  */
 import { Buffer } from "node:buffer"
 import type { CloseReason, Connection, ConnectionHandler } from "../Connection.js"
-import { frameHeaderBytes, FrameReader } from "../core/FrameReader.js"
+import { frameHeaderBytes, FrameReader, FrameTooLarge } from "../core/FrameReader.js"
 import { type CallerHandshake, handshakeFrameBytesMax, type HostHandshake } from "../core/NodeHandshake.js"
-import type { NodeLink, NodeLinkHandler } from "../NodeTransport.js"
+import { type NodeLink, type NodeLinkHandler, nodeFrameBytesMax } from "../NodeTransport.js"
 
 export interface LinkEvents {
   /** The other has proven itself: who takes its frames. */
   readonly accepted: (link: NodeLink, channel: string) => NodeLinkHandler
   /** It came to an end before that. */
   readonly refused: (reason: string) => void
+  /** It is no more; after the two above. */
+  readonly ended: () => void
 }
 
-const closeReasons: Partial<Record<CloseReason, string>> = {
+const reasonTexts: Partial<Record<CloseReason, string>> = {
   "peer-closed": "the other node closed it",
   "peer-reset": "the connection broke",
-  "idle-timeout": "nothing was heard",
+  "idle-timeout": "nothing was heard of the other node",
   "connect-timeout": "the handshake took too long",
   "output-overflow": "the other node does not take what is sent",
-  "tls-error": "TLS failed"
+  "tls-error": "TLS failed",
+  "handler-fault": "what speaks with the other node failed",
+  drain: "the node stops"
 }
+
+/** A frame of no bytes: a sign of life. */
+const signOfLife = Buffer.alloc(0)
 
 export class FramedLink implements NodeLink, ConnectionHandler {
   peerNodeId = 0
   channel = ""
-  onEnded: () => void = () => {}
   private handler: NodeLinkHandler | undefined
   private readonly reader = new FrameReader(handshakeFrameBytesMax)
   private endReason: string | undefined
 
   constructor(
     private readonly connection: Connection,
-    private readonly frameBytesMax: number,
     private readonly idleTimeoutMs: number,
     private readonly handshake: CallerHandshake | HostHandshake,
     private readonly events: LinkEvents
@@ -45,12 +51,21 @@ export class FramedLink implements NodeLink, ConnectionHandler {
     return `${this.connection.remoteAddress}:${this.connection.remotePort}`
   }
 
+  get saturated(): boolean {
+    return this.connection.saturated
+  }
+
   /** The caller speaks first. */
   begin(hello: Buffer): void {
-    this.send(hello)
+    this.write(hello)
   }
 
   send(frame: Uint8Array): void {
+    if (frame.length === 0 || frame.length > nodeFrameBytesMax) throw new Error(`a frame of ${frame.length} bytes cannot be sent`)
+    this.write(frame)
+  }
+
+  private write(frame: Uint8Array): void {
     const { connection } = this
     if (this.endReason !== undefined) return
     connection.reserve(frameHeaderBytes)
@@ -60,21 +75,17 @@ export class FramedLink implements NodeLink, ConnectionHandler {
   }
 
   sendSignOfLife(): void {
-    if (this.handler !== undefined) this.send(Buffer.alloc(0))
-  }
-
-  bufferedBytes(): number {
-    return this.connection.bufferedBytes()
+    if (this.handler !== undefined) this.write(signOfLife)
   }
 
   close(reason: string): void {
-    this.endReason ??= reason
-    this.connection.close("closed-by-broker")
+    this.end(reason, "closed-by-broker")
   }
 
-  /** Before it is open. */
-  refuse(reason: string): void {
-    this.close(reason)
+  /** Ends it at once: what is not sent is dropped. */
+  abort(reason: string): void {
+    this.endReason ??= reason
+    this.connection.destroy("closed-by-broker")
   }
 
   onData(chunk: Buffer): void {
@@ -84,7 +95,8 @@ export class FramedLink implements NodeLink, ConnectionHandler {
         return this.endReason === undefined
       })
     } catch (error) {
-      this.end(error instanceof Error ? error.message : String(error), "frame-too-large")
+      if (!(error instanceof FrameTooLarge)) throw error
+      this.end(error.message, "frame-too-large")
     }
   }
 
@@ -96,17 +108,17 @@ export class FramedLink implements NodeLink, ConnectionHandler {
     const step = this.handshake.step(frame)
     switch (step._tag) {
       case "send":
-        return this.send(step.frame)
+        return this.write(step.frame)
       case "refused":
-        this.send(step.frame)
+        this.write(step.frame)
         return this.end(step.reason, "protocol-error")
       case "failed":
-        return this.end(step.reason, "protocol-error")
+        return this.abort(step.reason)
       case "done": {
-        if (step.frame !== undefined) this.send(step.frame)
+        if (step.frame !== undefined) this.write(step.frame)
         this.peerNodeId = step.peerNodeId
         this.channel = step.channel
-        this.reader.bytesMax = this.frameBytesMax
+        this.reader.bytesMax = nodeFrameBytesMax
         this.connection.established()
         this.connection.setIdleTimeout(this.idleTimeoutMs)
         this.handler = this.events.accepted(this, step.channel)
@@ -119,17 +131,22 @@ export class FramedLink implements NodeLink, ConnectionHandler {
     this.connection.close(how)
   }
 
-  onDrain(): void {}
+  onDrain(): void {
+    this.handler?.onDrain?.()
+  }
 
   onShutdown(): void {
     this.close("the node stops")
   }
 
   onClose(reason: CloseReason): void {
-    const text = this.endReason ?? closeReasons[reason] ?? reason
+    const text = this.endReason ?? reasonTexts[reason] ?? reason
     this.endReason = text
-    this.onEnded()
-    if (this.handler === undefined) this.events.refused(text)
-    else this.handler.onClose(text)
+    try {
+      if (this.handler === undefined) this.events.refused(text)
+      else this.handler.onClose(text)
+    } finally {
+      this.events.ended()
+    }
   }
 }

@@ -15,6 +15,7 @@ const debugReasons: ReadonlySet<RefusalReason> = new Set<RefusalReason>([
   "client-certificate",
   "websocket-request",
   "handshake-timeout",
+  "handshakes-limit",
   "shutting-down"
 ])
 
