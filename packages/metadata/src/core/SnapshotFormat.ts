@@ -59,8 +59,7 @@ export function* writeSnapshot(content: SnapshotContent, bytesMax: number): Gene
     yield* full()
     if (++lines % eventsPerSlice === 0) yield undefined
   }
-  const sha256 = digest.copy().digest("hex")
-  add(stableJson({ _tag: "SnapshotEnd", _version: snapshotVersion, lines, sha256 }))
+  add(endLine(lines, digest.copy().digest("hex")))
   yield* full()
   if (bytes > 0) yield Buffer.concat(parts, bytes)
 }
@@ -140,12 +139,16 @@ export class SnapshotReader {
   }
 
   private last(bytes: Buffer): void {
-    const { lines, sha256 } = fieldsOf(bytes)
+    const { lines } = fieldsOf(bytes)
+    const ends = endLine(this.lines, this.digest.digest("hex"))
     if (lines !== this.lines) this.problemFound = `it holds ${this.lines} events and should hold ${String(lines)}`
-    else if (sha256 !== this.digest.digest("hex")) this.problemFound = "it does not match its checksum"
-    else this.ended = true
+    else if (bytes.toString("utf8", 0, bytes.length - 1) !== ends) this.problemFound = "it does not match its checksum"
+    this.ended = true
   }
 }
+
+const endLine = (lines: number, sha256: string): string =>
+  stableJson({ _tag: "SnapshotEnd", _version: snapshotVersion, lines, sha256 })
 
 /** Stable JSON has its keys in order, so that the last line is known by how it begins. */
 const endPrefix = Buffer.from('{"_tag":"SnapshotEnd"', "utf8")
