@@ -33,14 +33,24 @@ interface Inode extends Content {
   unsynced: Array<Change>
 }
 
+interface NameChange {
+  readonly removes?: string
+  readonly adds?: { readonly name: string; readonly inode: Inode }
+}
+
 interface Directory {
   names: Map<string, Inode>
   synced: Map<string, Inode>
-  unsynced: Array<(names: Map<string, Inode>) => void>
+  unsynced: Array<NameChange>
 }
 
 interface OpenFile extends DiskFile {
   readonly inode: Inode
+}
+
+const changeNames = (names: Map<string, Inode>, { removes, adds }: NameChange): void => {
+  if (removes !== undefined) names.delete(removes)
+  if (adds !== undefined) names.set(adds.name, adds.inode)
 }
 
 const copyInto = (content: Content, bytes: Uint8Array, position: number): void => {
@@ -70,6 +80,9 @@ const copyOf = ({ bytes, sizeBytes }: Content): Content => ({ bytes: Buffer.from
 
 /** Content that is synced. */
 const inodeWith = (content: Content): Inode => ({ ...copyOf(content), synced: copyOf(content), unsynced: [] })
+
+/** The same, with what is not synced. */
+const keptCopy = (inode: Inode): Inode => ({ ...copyOf(inode), synced: copyOf(inode.synced), unsynced: [...inode.unsynced] })
 
 const emptyInode = (): Inode => inodeWith({ bytes: Buffer.alloc(0), sizeBytes: 0 })
 
@@ -120,23 +133,33 @@ export class SimulatedDisk implements DiskService {
     this.#crashed = true
   }
 
-  /** The disk after a power loss (or, with `unsynced: "kept"`, after the process alone died). */
+  /**
+   * The disk after a power loss; or, with `unsynced: "kept"`, after the process alone died: the system still has what was not
+   * synced, and a later power loss may take it.
+   */
   restarted(unsynced: "lost" | "kept"): SimulatedDisk {
     const disk = new SimulatedDisk(this.random)
     const copies = new Map<Inode, Inode>()
+    const copied = (inode: Inode): Inode => {
+      const known = copies.get(inode)
+      const copy = known ?? (unsynced === "kept" ? keptCopy(inode) : inodeWith(this.#afterPowerLoss(inode)))
+      copies.set(inode, copy)
+      return copy
+    }
+    const allCopied = (names: Map<string, Inode>) => new Map([...names].map(([name, inode]) => [name, copied(inode)]))
     for (const [path, directory] of this.#directories) {
-      const names = new Map(unsynced === "kept" ? directory.names : directory.synced)
-      if (unsynced === "lost") {
-        const count = Math.floor(this.random() * (directory.unsynced.length + 1))
-        for (const change of directory.unsynced.slice(0, count)) change(names)
+      if (unsynced === "kept") {
+        const changes = directory.unsynced.map(({ adds, ...change }) =>
+          adds === undefined ? change : { ...change, adds: { ...adds, inode: copied(adds.inode) } }
+        )
+        disk.#directories.set(path, { names: allCopied(directory.names), synced: allCopied(directory.synced), unsynced: changes })
+        continue
       }
-      const kept = new Map<string, Inode>()
-      for (const [name, inode] of names) {
-        const copy = copies.get(inode) ?? inodeWith(unsynced === "kept" ? inode : this.#afterPowerLoss(inode))
-        copies.set(inode, copy)
-        kept.set(name, copy)
-      }
-      disk.#directories.set(path, { names: kept, synced: new Map(kept), unsynced: [] })
+      const names = new Map(directory.synced)
+      const count = Math.floor(this.random() * (directory.unsynced.length + 1))
+      for (const change of directory.unsynced.slice(0, count)) changeNames(names, change)
+      const left = allCopied(names)
+      disk.#directories.set(path, { names: left, synced: new Map(left), unsynced: [] })
     }
     return disk
   }
@@ -194,7 +217,7 @@ export class SimulatedDisk implements DiskService {
       if (mode === "read") throw new DiskError("ENOENT", `no file ${path}`)
       const made = emptyInode()
       inode = made
-      this.#change(directory, (names) => names.set(basename(path), made))
+      this.#change(directory, { adds: { name: basename(path), inode: made } })
     }
     this.openFiles++
     const file: OpenFile = { path, inode }
@@ -282,16 +305,13 @@ export class SimulatedDisk implements DiskService {
   rename(from: string, to: string): void {
     this.#call("rename", from)
     const inode = this.#find(from)
-    this.#change(this.#directory(dirname(to)), (names) => {
-      names.delete(basename(from))
-      names.set(basename(to), inode)
-    })
+    this.#change(this.#directory(dirname(to)), { removes: basename(from), adds: { name: basename(to), inode } })
   }
 
   unlink(path: string): void {
     this.#call("unlink", path)
     this.#find(path)
-    this.#change(this.#directory(dirname(path)), (names) => names.delete(basename(path)))
+    this.#change(this.#directory(dirname(path)), { removes: basename(path) })
   }
 
   lock(directory: string): () => void {
@@ -343,8 +363,8 @@ export class SimulatedDisk implements DiskService {
     return inode
   }
 
-  #change(directory: Directory, change: (names: Map<string, Inode>) => void): void {
-    change(directory.names)
+  #change(directory: Directory, change: NameChange): void {
+    changeNames(directory.names, change)
     directory.unsynced.push(change)
   }
 }

@@ -2,6 +2,7 @@
  * From the files of a directory to a running log: the catalog, then the frames of the write-ahead log from where the catalog says.
  *
  * Only the log's tail is read; segments and their indexes wait until somebody reads them. What was never synced and is torn is cut.
+ * What is read is synced before anything is built upon it.
  * Damage to what was synced is reported as `corrupt` and nothing is changed: the answer is a replica or a backup, not less data.
  */
 import { join } from "node:path"
@@ -188,6 +189,11 @@ const build = async (disk: DiskService, options: FileLogOptions, log: FileLog, f
   }
   restore(log, catalog)
   const sequence = sequenceOf(found, catalog.walSequence)
+  // A process that was killed may have left what only the system's cache holds: what is built upon is made durable first.
+  for (const { file } of sequence) await disk.sync(file)
+  await disk.syncDirectory(join(options.directory, "wal"))
+  await disk.syncDirectory(segmentsDirectory)
+  await disk.syncDirectory(options.directory)
   settleSegments(disk, segmentsDirectory, catalog)
   const replay = new Replay(log, catalog)
   let end = 0
