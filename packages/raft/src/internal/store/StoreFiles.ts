@@ -80,6 +80,27 @@ export const makeIfMissing = <E, R>(filename: string, clientOf: (path: string) =
     })
   })
 
+/**
+ * SQLite's log, to be synced; open for the scope. SQLite has it open as long as the database is, and locks nothing in it, so that it
+ * does no harm to have it open twice.
+ *
+ * What was read may be in the system's cache only, left by a process that was killed: it is synced before anything stands on it.
+ */
+export const openLog = (filename: string) =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    const path = `${filename}-wal`
+    if (!(yield* onDisk(() => exists(disk, path)))) return yield* refuse("io", "SQLite keeps no log beside it")
+    const file = yield* Effect.acquireRelease(
+      onDisk(() => disk.open(path, "write")),
+      (open) => Effect.sync(() => disk.close(open))
+    )
+    const sync = onDisk(() => disk.sync(file))
+    yield* sync
+    yield* onDisk(() => disk.syncDirectory(dirname(filename)))
+    return { sync }
+  })
+
 /** The witness of a store that was read, open for the scope; refuses where it knows of more than was read. */
 export const openWitness = (filename: string, { storeId, head }: StoreContent) =>
   Effect.gen(function* () {
