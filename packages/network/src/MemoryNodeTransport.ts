@@ -75,7 +75,10 @@ interface Connected {
   readonly to: number
   readonly channel: string
   readonly near: MemoryLink
+  readonly far: MemoryLink
 }
+
+const stopping = "the node stops"
 
 /** The nodes that can reach each other. */
 export class MemoryNodes {
@@ -96,7 +99,10 @@ export class MemoryNodes {
         () =>
           Effect.sync(() => {
             this.endpointsByNode.delete(nodeId)
-            this.endLinks("the node stops", ({ from, to }) => from === nodeId || to === nodeId)
+            for (const { far, from, near, to } of this.connected) {
+              if (from === nodeId) near.close(stopping)
+              else if (to === nodeId) far.close(stopping)
+            }
           })
       )
     )
@@ -105,16 +111,15 @@ export class MemoryNodes {
   /** Ends links between two nodes and lets no new one through, until `heal`. */
   cut(one: number, other: number): void {
     this.cuts.add(`${one}-${other}`).add(`${other}-${one}`)
-    const between = ({ from, to }: Connected) => (from === one && to === other) || (from === other && to === one)
-    this.endLinks("the connection broke", between)
+    for (const { far, from, near, to } of this.connected) {
+      if ((from !== one || to !== other) && (from !== other || to !== one)) continue
+      near.close("the connection broke")
+      far.close("the connection broke")
+    }
   }
 
   heal(): void {
     this.cuts.clear()
-  }
-
-  private endLinks(reason: string, which: (connected: Connected) => boolean): void {
-    for (const connected of this.connected) if (which(connected)) connected.near.close(reason)
   }
 
   private service(nodeId: number, endpoint: Endpoint): NodeTransportService {
@@ -131,7 +136,9 @@ export class MemoryNodes {
           () =>
             Effect.sync(() => {
               endpoint.acceptors.delete(channel)
-              this.endLinks("the node stops", (connected) => connected.to === nodeId && connected.channel === channel)
+              for (const connected of this.connected) {
+                if (connected.to === nodeId && connected.channel === channel) connected.far.close(stopping)
+              }
             })
         ),
       connect: (target, channel, acceptor) =>
@@ -161,7 +168,7 @@ export class MemoryNodes {
   ): NodeLink {
     const near = new MemoryLink(to, address, () => this.connected.delete(connected))
     const far = new MemoryLink(from, caller.address, () => {})
-    const connected: Connected = { from, to, channel, near }
+    const connected: Connected = { from, to, channel, near, far }
     near.other = far
     far.other = near
     this.connected.add(connected)

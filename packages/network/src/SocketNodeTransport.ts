@@ -63,6 +63,8 @@ const connectionOptions = {
   lowWaterMarkBytes: mebibyte,
   // Who looks at `saturated` before each frame never comes near this.
   outputBytesMax: highWaterMarkBytes + 3 * nodeFrameBytesMax,
+  // A link that ends has nothing more to say than why.
+  closeTimeoutMs: 500,
   drainTimeoutMs: 500
 }
 /** Sockets besides the links: their handshakes, and those that are on their way out. */

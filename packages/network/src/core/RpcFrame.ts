@@ -14,7 +14,8 @@ const writer = new ByteWriter({ sizeBytes: keptBytesMax })
 export const packFrame = (message: unknown): Uint8Array => {
   writer.reset(keptBytesMax)
   writeMsgpack(writer, message)
-  return writer.copy()
+  // A buffer that grew is not kept: it can be given away.
+  return writer.buffer.length > keptBytesMax ? writer.view() : writer.copy()
 }
 
 /** Bytes in it are slices of the frame. @throws BytesError where the bytes are not one msgpack value */

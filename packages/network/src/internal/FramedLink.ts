@@ -96,7 +96,7 @@ export class FramedLink implements NodeLink, ConnectionHandler {
       })
     } catch (error) {
       if (!(error instanceof FrameTooLarge)) throw error
-      this.end(error.message, "frame-too-large")
+      this.abort(error.message)
     }
   }
 
