@@ -83,12 +83,17 @@ export class BrokerProcess {
 
   /** Starts a broker and waits until it serves. */
   static async start(options: BrokerOptions = {}): Promise<BrokerProcess> {
+    const broker = await BrokerProcess.prepare(options)
+    await broker.start()
+    return broker
+  }
+
+  /** Chooses directory and ports, for a later `start`. */
+  static async prepare(options: BrokerOptions = {}): Promise<BrokerProcess> {
     if (!isMosquitto && !existsSync(built)) throw new Error("the broker is not built: run `npm run build` first")
     const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "effectmq-test-"))
     const ports = [await freePort(), await freePort(), await freePort(), await freePort(), await freePort()] as const
-    const broker = new BrokerProcess(dataDir, ...ports, options)
-    await broker.start()
-    return broker
+    return new BrokerProcess(dataDir, ...ports, options)
   }
 
   get pid(): number {
@@ -132,6 +137,15 @@ export class BrokerProcess {
     const how = await this.exited
     clearTimeout(timer)
     return how
+  }
+
+  /** `SIGSTOP` and `SIGCONT`: it stands still, and goes on. */
+  pause(): void {
+    this.child?.kill("SIGSTOP")
+  }
+
+  resume(): void {
+    this.child?.kill("SIGCONT")
   }
 
   async kill9(): Promise<void> {

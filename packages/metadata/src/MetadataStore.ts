@@ -4,6 +4,7 @@
  * At its first start it makes the cluster and the tenant `default`; at every start it registers the node.
  */
 import * as MemoryRaftStore from "@effectmq/raft/MemoryRaftStore"
+import type { RaftNode } from "@effectmq/raft/RaftNode"
 import type { RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
 import type { RaftStore } from "@effectmq/raft/RaftStore"
 import { RaftTransport } from "@effectmq/raft/RaftTransport"
@@ -61,7 +62,7 @@ const nowhere = ""
 
 export const layer = (
   options: MetadataStoreOptions
-): Layer.Layer<Metadata | Controller | ClusterControl, MetadataStartError, RaftStore | Meters> => {
+): Layer.Layer<Metadata | Controller | ClusterControl | RaftNode, MetadataStartError, RaftStore | Meters> => {
   const { nodeId, rpcAddress } = options.node
   const initialMembers = [{ nodeId, address: rpcAddress ?? nowhere }]
   return MetadataMember.ready.pipe(

@@ -6,3 +6,6 @@ import * as Schema from "effect/Schema"
 
 export const AdminErrorBody = Schema.Struct({ error: Schema.String, message: Schema.String })
 export type AdminErrorBody = typeof AdminErrorBody.Type
+
+/** Header of an answer that no majority of the cluster confirmed: why. */
+export const staleHeader = "effectmq-stale"

@@ -1,6 +1,7 @@
 /**
  * Values that are each right and do not fit together.
  */
+import { clusterContradictions } from "./ClusterContradictions.js"
 import type { ConfigProblem } from "./ConfigError.js"
 import type { KeyName, Resolved } from "./Settings.js"
 
@@ -24,5 +25,6 @@ export const contradictions = ({ settings, sources }: Resolved): ReadonlyArray<C
   if (settings["auth.certificateUsers"] && settings["mqtt.tls.clientCertificate"] === "none") {
     refuse("auth.certificateUsers", "false, or mqtt.tls.clientCertificate to be optional or required")
   }
+  clusterContradictions(settings, refuse)
   return problems
 }

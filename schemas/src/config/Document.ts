@@ -7,6 +7,7 @@ const cell = (text: string): string => text.replace(/\|/g, "\\|").replace(/\n/g,
 
 const sections: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["node.", "Node"],
+  ["cluster.", "Cluster"],
   ["data.", "Data"],
   ["storage.", "Storage"],
   ["mqtt.", "MQTT"],

@@ -164,6 +164,9 @@ export const TransferLeadership = Rpc.make("TransferLeadership", { payload: { to
 /** On the node that is asked. */
 export const TakeSnapshot = Rpc.make("TakeSnapshot", { success: SnapshotTaken, error: MetadataError })
 
+/** What the group is spoken on. */
+export const metadataChannel = "metadata/1"
+
 export class MetadataRpcs extends RpcGroup.make(
   Submit,
   ReadBarrier,

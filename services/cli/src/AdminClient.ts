@@ -2,7 +2,7 @@
  * The admin API as a command sees it: one call, whose refusals are `CliFailure`s.
  */
 import process from "node:process"
-import { AdminErrorBody } from "@effectmq/schemas/admin/AdminError"
+import { AdminErrorBody, staleHeader } from "@effectmq/schemas/admin/AdminError"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -60,40 +60,52 @@ const refusal = (status: number, text: string): CliFailure => {
   }
 }
 
-/** Calls and decodes the answer; an answer without a body is undefined. */
-export const call = <A, I>(target: AdminTarget, request: AdminCall, answer: Schema.Schema<A, I>): Effect.Effect<A, CliFailure> =>
+/** Calls; the answer's bytes, or why it was refused. */
+const request = (target: AdminTarget, { method, path, query, body }: AdminCall): Effect.Effect<Buffer, CliFailure> =>
   Effect.gen(function* () {
     const base = adminUrl(target)
     const parameters = new URLSearchParams()
     if (target.tenant !== "default") parameters.set("tenant", target.tenant)
-    for (const [name, value] of Object.entries(request.query ?? {})) if (value !== undefined) parameters.set(name, String(value))
-    const path = request.path.map(encodeURIComponent).join("/")
+    for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) parameters.set(name, String(value))
+    const below = path.map(encodeURIComponent).join("/")
     const url = yield* Effect.try({
-      try: () => new URL(`${base}/api/v1/${path}${parameters.size === 0 ? "" : `?${parameters}`}`),
+      try: () => new URL(`${base}/api/v1/${below}${parameters.size === 0 ? "" : `?${parameters}`}`),
       catch: () => usage(`${base} is no URL`)
     })
     const token = Option.getOrElse(Option.map(target.token, Redacted.value), () => process.env["EFFECTMQ_ADMIN_TOKEN"])
-    const { status, text } = yield* Effect.tryPromise({
+    const answer = yield* Effect.tryPromise({
       try: async (signal) => {
         const response = await fetch(url, {
-          method: request.method ?? "GET",
+          method: method ?? "GET",
           headers: {
-            ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
             ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
           },
-          ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
           signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)])
         })
-        return { status: response.status, text: await response.text() }
+        const stale = response.headers.get(staleHeader)
+        return { status: response.status, stale, bytes: Buffer.from(await response.arrayBuffer()) }
       },
       catch: (error) =>
         unreachable(
           `no broker answers at ${base}: ${causeToString(error)}. Is it running? Say where with --admin or EFFECTMQ_ADMIN_URL.`
         )
     })
-    if (status >= 400) return yield* Effect.fail(refusal(status, text))
-    return yield* Effect.try({
-      try: () => Schema.decodeUnknownSync(answer)(text === "" ? undefined : JSON.parse(text)),
+    if (answer.status >= 400) return yield* Effect.fail(refusal(answer.status, answer.bytes.toString()))
+    if (answer.stale !== null) process.stderr.write(`effectmq: this may be old: ${answer.stale}\n`)
+    return answer.bytes
+  })
+
+/** Calls and decodes the answer; an answer without a body is undefined. */
+export const call = <A, I>(target: AdminTarget, wish: AdminCall, answer: Schema.Schema<A, I>): Effect.Effect<A, CliFailure> =>
+  Effect.flatMap(request(target, wish), (bytes) =>
+    Effect.try({
+      try: () => Schema.decodeUnknownSync(answer)(bytes.length === 0 ? undefined : JSON.parse(bytes.toString())),
       catch: (error) => failed(`the answer of the admin API is not understood: ${causeToString(error)}`)
     })
-  })
+  )
+
+/** What lies below a path, as it is. */
+export const download = (target: AdminTarget, path: ReadonlyArray<string>): Effect.Effect<Buffer, CliFailure> =>
+  request(target, { path })

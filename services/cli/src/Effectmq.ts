@@ -4,6 +4,7 @@
 import * as Command from "@effect/cli/Command"
 import { acl } from "./commands/Acl.js"
 import { ban } from "./commands/Ban.js"
+import { cluster } from "./commands/Cluster.js"
 import { config } from "./commands/Config.js"
 import { pub } from "./commands/Pub.js"
 import { session } from "./commands/Session.js"
@@ -15,7 +16,7 @@ import { topic } from "./commands/Topic.js"
 import { user } from "./commands/User.js"
 
 /** As they are listed: what one starts with first. */
-export const commands = [start, status, pub, sub, topic, tenant, user, acl, ban, session, config] as const
+export const commands = [start, status, pub, sub, topic, tenant, user, acl, ban, session, cluster, config] as const
 
 export const effectmq = Command.make("effectmq").pipe(
   Command.withDescription("a message broker: run it, look after it, try it out"),

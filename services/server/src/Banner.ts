@@ -12,7 +12,8 @@ const names: Readonly<Record<string, string>> = {
   "mqtt.ws": "MQTT over WebSocket",
   "mqtt.tls": "MQTT over TLS",
   "mqtt.wss": "MQTT over secure WebSocket",
-  "admin.http": "Admin API and metrics"
+  "admin.http": "Admin API and metrics",
+  "cluster.rpc": "Other nodes"
 }
 
 const reachable = (host: string): string =>
@@ -24,6 +25,7 @@ const addressOf = (listener: ListenerAddress, wsPath: string): string => {
   if (listener.name === "mqtt.ws") return `ws://${at}${wsPath}`
   if (listener.name === "mqtt.wss") return `wss://${at}${wsPath}`
   if (listener.name === "mqtt.tls") return `mqtts://${at}`
+  if (listener.name === "cluster.rpc") return at
   return listener.name === "mqtt.tcp" ? `mqtt://${at}` : `http://${at}`
 }
 

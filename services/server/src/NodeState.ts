@@ -14,8 +14,8 @@ export interface NodeStateService {
   startMs: number
   /** As it is now: the first user changes it. */
   authentication: () => AuthenticationMode
-  /** Why the node cannot do its work although it runs; undefined while it can. */
-  fault: () => string | undefined
+  /** Each says why the node cannot do its work although it runs; undefined while it can. */
+  readonly faults: Array<() => string | undefined>
   readonly listeners: Array<ListenerAddress>
 }
 
@@ -30,8 +30,17 @@ export const layer: Layer.Layer<NodeState> = Layer.effect(
       phase: "starting",
       startMs: 0,
       authentication: () => "open",
-      fault: () => undefined,
+      faults: [],
       listeners: []
     })
   )
 )
+
+/** Why the node cannot do its work; undefined while it can. */
+export const faultOf = ({ faults }: NodeStateService): string | undefined => {
+  for (const fault of faults) {
+    const problem = fault()
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}

@@ -5,28 +5,24 @@
  */
 import { join, resolve } from "node:path"
 import * as Messaging from "@effectmq/messaging/Messaging"
-import * as EventStoreImport from "@effectmq/metadata/EventStoreImport"
-import * as MetadataStore from "@effectmq/metadata/MetadataStore"
 import * as Alarms from "@effectmq/metrics/Alarms"
 import * as ProcessMeters from "@effectmq/metrics/ProcessMeters"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
-import * as SqliteRaftStore from "@effectmq/raft/SqliteRaftStore"
 import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
-import * as NodeDisk from "@effectmq/storage/NodeDisk"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import type { Resolved, Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
 import * as AdminApi from "./admin/AdminApi.js"
 import * as AdminServer from "./admin/AdminServer.js"
 import * as AlarmRules from "./AlarmRules.js"
+import * as Cluster from "./Cluster.js"
 import * as Mqtt from "./Mqtt.js"
 import { messagingOptions } from "./MqttSettings.js"
 import * as NodeState from "./NodeState.js"
 import * as Security from "./Security.js"
 import { ServerSettings } from "./ServerSettings.js"
 import * as StorageFault from "./StorageFault.js"
-import { version } from "./Version.js"
 
 const admin = (settings: Settings) =>
   AdminServer.layer({
@@ -46,18 +42,6 @@ const storage = (settings: Settings) =>
     }
   })
 
-/** What a release before 0.2 left in `metadata.sqlite` goes on in the Raft store. */
-const metadata = (settings: Settings) => {
-  const member = { nodeId: settings["node.id"], address: "" }
-  const store = EventStoreImport.layer(
-    { filename: join(settings["data.dir"], "metadata.sqlite"), member },
-    SqliteRaftStore.layer({ filename: join(settings["data.dir"], "raft.sqlite") })
-  )
-  return MetadataStore.layer({
-    node: { nodeId: settings["node.id"], name: settings["node.name"], version, addresses: [], roles: ["meta", "broker"] }
-  }).pipe(Layer.provide(store), Layer.provide(NodeDisk.layer))
-}
-
 /** 0 is no limit. */
 const connectionLimits = (settings: Settings) =>
   ConnectionLimits.layer({
@@ -71,7 +55,7 @@ export const layer = (resolved: Resolved) => {
     Layer.provideMerge(Layer.mergeAll(Mqtt.layer(settings), AlarmRules.layer(settings), StorageFault.layer)),
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),
-    Layer.provideMerge(metadata(settings)),
+    Layer.provideMerge(Cluster.layer(settings)),
     Layer.provideMerge(storage(settings)),
     Layer.provideMerge(connectionLimits(settings)),
     Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),

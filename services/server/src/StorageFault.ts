@@ -9,9 +9,9 @@ import { NodeState } from "./NodeState.js"
 export const layer: Layer.Layer<never, never, NodeState | ShardEngines> = Layer.effectDiscard(
   Effect.gen(function* () {
     const engines = yield* ShardEngines
-    ;(yield* NodeState).fault = () => {
+    ;(yield* NodeState).faults.push(() => {
       const error = engines.all.map((engine) => engine.fenced()).find((each) => each !== undefined)
       return error === undefined ? undefined : `storage takes no writes (${error.reason}): ${error.message}`
-    }
+    })
   })
 )

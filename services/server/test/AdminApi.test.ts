@@ -32,7 +32,9 @@ describe("health and metrics", () => {
       ;(yield* NodeState).phase = "draining"
       expect((yield* request("/health/ready")).status).toBe(503)
       expect((yield* request("/health/live")).status).toBe(200)
-      Object.assign(yield* NodeState, { phase: "serving", fault: () => "the disk is full" })
+      const state = yield* NodeState
+      state.phase = "serving"
+      state.faults.push(() => "the disk is full")
       expect(yield* request("/health/ready")).toMatchObject({ status: 503, body: { fault: "the disk is full" } })
     }).pipe(Effect.provide(layer()))
   )

@@ -1,0 +1,216 @@
+/**
+ * `effectmq cluster`: the nodes of a cluster, who takes part, who leads, and snapshots of its metadata.
+ */
+import process from "node:process"
+import { type ClusterNode, ClusterStatus, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { AdminCall, AdminTarget } from "../AdminClient.js"
+import { adminOptions, call as callInTenant, download } from "../AdminClient.js"
+import { failed, usage } from "../CliFailure.js"
+import { localNodes, runLocalNodes } from "../LocalNodes.js"
+import { done, json, line, record, table } from "../Output.js"
+import { loadSettings, settingsOptions } from "../SettingsOptions.js"
+
+// A cluster is in no tenant.
+const { tenant: _, ...targetOptions } = adminOptions
+
+/** Ports of more would meet those of others. */
+const localNodesMax = 9
+
+type Target = Omit<AdminTarget, "tenant">
+
+const call = <A, I>(target: Target, request: AdminCall, answer: Schema.Schema<A, I>) =>
+  callInTenant({ ...target, tenant: "default" }, request, answer)
+
+const nodeId = Args.integer({ name: "node" }).pipe(Args.withDescription("number of the node"))
+const address = Args.text({ name: "host:port" }).pipe(Args.withDescription("where the node's RPC listener is"))
+const file = Options.text("file").pipe(Options.withDescription("file of the snapshot"))
+
+const checkAddress = (text: string) =>
+  /^.+:\d{1,5}$/.test(text) ? Effect.void : Effect.fail(usage(`expected host:port of the node's RPC listener, got ${text}`))
+
+const stateOf = (node: ClusterNode): string =>
+  node.report?.fault ?? (node.report === undefined ? "does not answer" : node.fenced ? "fenced" : "alive")
+
+const short = (hash: string | undefined): string | undefined => hash?.slice(0, 12)
+
+const status = Command.make("status", targetOptions, (options) =>
+  Effect.gen(function* () {
+    const answer = yield* call(options, { path: ["cluster"] }, ClusterStatus)
+    if (options.json) return yield* json(answer)
+    yield* record(false, answer, [
+      ["cluster", answer.clusterId],
+      ["leader", answer.leaderId === 0 ? "none" : `node ${answer.leaderId}`],
+      ["term", answer.term]
+    ])
+    if (answer.stale) yield* line(`No majority answers: this is what node ${answer.askedNodeId} knew last, and it may be old.`)
+    yield* line("")
+    yield* line(
+      table(
+        ["node", "name", "address", "part", "role", "state", "term", "log", "committed", "applied", "lag", "image", "hash"],
+        answer.nodes.map((node) => [
+          node.nodeId,
+          node.name,
+          node.address,
+          node.part,
+          node.report?.role,
+          stateOf(node),
+          node.report?.term,
+          node.report && `${node.report.firstIndex}-${node.report.lastIndex}`,
+          node.report?.commitIndex,
+          node.report?.appliedIndex,
+          node.lag,
+          node.report?.imageVersion,
+          short(node.report?.imageHash)
+        ])
+      )
+    )
+  })
+).pipe(Command.withDescription("nodes, roles, term, leader, positions in the log, lag and hash of the image"))
+
+const addNode = (target: Target, node: { readonly nodeId: number; readonly address: string; readonly voter: boolean }) =>
+  Effect.zipRight(
+    checkAddress(node.address),
+    call(target, { method: "POST", path: ["cluster", "nodes"], body: node }, Schema.Undefined)
+  )
+
+const removeNode = (target: Target, id: number) =>
+  call(target, { method: "DELETE", path: ["cluster", "nodes", String(id)] }, Schema.Undefined)
+
+const add = Command.make(
+  "add",
+  {
+    nodeId,
+    address,
+    learner: Options.boolean("learner").pipe(Options.withDescription("without a vote")),
+    ...targetOptions
+  },
+  (options) =>
+    Effect.zipRight(
+      addNode(options, { nodeId: options.nodeId, address: options.address, voter: !options.learner }),
+      done(
+        options.json,
+        options.learner
+          ? `Node ${options.nodeId} is taken in as a learner. Give it a vote with effectmq cluster promote ${options.nodeId}.`
+          : `Node ${options.nodeId} has caught up and votes.`
+      )
+    )
+).pipe(Command.withDescription("take a node in: as a learner first, and with a vote once it has caught up"))
+
+const promote = Command.make("promote", { nodeId, ...targetOptions }, (options) =>
+  Effect.gen(function* () {
+    const known = yield* call(options, { path: ["cluster"] }, ClusterStatus)
+    const node = known.nodes.find((one) => one.nodeId === options.nodeId)
+    if (node?.address === undefined || node.part === "observer") {
+      return yield* Effect.fail(failed(`node ${options.nodeId} is no learner: see effectmq cluster status`))
+    }
+    yield* addNode(options, { nodeId: options.nodeId, address: node.address, voter: true })
+    yield* done(options.json, `Node ${options.nodeId} has caught up and votes.`)
+  })
+).pipe(Command.withDescription("give a learner a vote"))
+
+const remove = Command.make("remove", { nodeId, ...targetOptions }, (options) =>
+  Effect.zipRight(
+    removeNode(options, options.nodeId),
+    done(options.json, `Node ${options.nodeId} takes part no more. Its data directory can go once it has been stopped.`)
+  )
+).pipe(Command.withDescription("take a node out, alive or dead"))
+
+const replace = Command.make(
+  "replace",
+  {
+    dead: Args.integer({ name: "dead" }).pipe(Args.withDescription("number of the node that goes")),
+    nodeId,
+    address,
+    ...targetOptions
+  },
+  (options) =>
+    Effect.gen(function* () {
+      yield* checkAddress(options.address)
+      yield* removeNode(options, options.dead)
+      yield* addNode(options, { nodeId: options.nodeId, address: options.address, voter: true })
+      yield* done(options.json, `Node ${options.nodeId} has caught up and votes in place of node ${options.dead}.`)
+    })
+).pipe(Command.withDescription("take a dead node out and another one in"))
+
+const transfer = Command.make("transfer", { nodeId, ...targetOptions }, (options) =>
+  Effect.zipRight(
+    call(options, { method: "POST", path: ["cluster", "leader"], body: { nodeId: options.nodeId } }, Schema.Undefined),
+    done(options.json, `Node ${options.nodeId} leads.`)
+  )
+).pipe(Command.withDescription("let another node lead"))
+
+const snapshot = Command.make("snapshot", targetOptions, (options) =>
+  Effect.gen(function* () {
+    const taken = yield* call(options, { method: "POST", path: ["cluster", "snapshot"] }, SnapshotTaken)
+    yield* done(
+      options.json,
+      `Node ${taken.nodeId} has a snapshot of everything up to entry ${taken.index}: ${taken.imageVersion} events in ${taken.bytes} bytes.`,
+      taken
+    )
+  })
+).pipe(Command.withDescription("let the node that is asked write a snapshot of the metadata now"))
+
+const exportTo = Command.make("export", { file, ...targetOptions }, (options) =>
+  Effect.gen(function* () {
+    const bytes = yield* download({ ...options, tenant: "default" }, ["cluster", "export"])
+    const files = yield* FileSystem.FileSystem
+    yield* Effect.mapError(files.writeFile(options.file, bytes, { mode: 0o600 }), (error) =>
+      failed(`${options.file} cannot be written: ${error.message}`)
+    )
+    yield* done(
+      options.json,
+      `The metadata is in ${options.file} (${bytes.length} bytes). It holds password hashes: keep it safe.`,
+      {
+        file: options.file,
+        bytes: bytes.length
+      }
+    )
+  })
+).pipe(Command.withDescription("write the metadata to a file"))
+
+const restore = Command.make("restore", { file, ...settingsOptions }, (options) =>
+  Effect.gen(function* () {
+    const settings = yield* loadSettings(options)
+    const { restoreMetadata } = yield* Effect.promise(() => import("@effectmq/server/RestoreMetadata"))
+    const restored = yield* Effect.mapError(restoreMetadata(settings, options.file), (error) => failed(error.message))
+    yield* line(
+      `${restored.topics} topics and ${restored.users} users, as of event ${restored.version}, are restored into ${restored.dataDir}. Start the node; the others of cluster.nodes need the same restore first.`
+    )
+  })
+).pipe(Command.withDescription("make an empty data directory begin with the metadata of a file"))
+
+const local = Command.make(
+  "local",
+  {
+    nodes: Options.integer("nodes").pipe(Options.withDescription("how many"), Options.withDefault(3)),
+    dataDir: Options.text("data-dir").pipe(
+      Options.withDescription("directory with the nodes' data directories"),
+      Options.withDefault("./data-local")
+    )
+  },
+  ({ nodes: count, dataDir }) =>
+    Effect.gen(function* () {
+      if (count < 1 || count > localNodesMax) {
+        return yield* Effect.fail(usage(`--nodes: expected a whole number from 1 to ${localNodesMax}, got ${count}`))
+      }
+      const nodes = localNodes(count, dataDir)
+      yield* line(
+        [
+          ...nodes.map((node) => `Node ${node.nodeId}: MQTT ${node.mqttPort}, admin ${node.adminPort}, data in ${node.dataDir}`),
+          "See effectmq cluster status; Ctrl-C stops them all."
+        ].join("\n")
+      )
+      yield* runLocalNodes(process.argv[1] ?? "", nodes)
+    })
+).pipe(Command.withDescription("run a few nodes on this machine, for a try"))
+
+export const cluster = Command.make("cluster").pipe(
+  Command.withDescription("nodes of a cluster: look at them, take them in and out"),
+  Command.withSubcommands([status, local, add, promote, remove, replace, transfer, snapshot, exportTo, restore])
+)

@@ -1,0 +1,116 @@
+/**
+ * A cluster as users run it: each node a process of its own on loopback, with a door in front of its RPC listener (`LinkProxy`).
+ */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { ClusterStatus } from "@effectmq/schemas/admin/Cluster"
+import * as Schema from "effect/Schema"
+import { BrokerProcess, freePort, type Settings } from "./BrokerProcess.js"
+import { LinkProxy } from "./LinkProxy.js"
+import { until } from "./Until.js"
+
+export interface ClusterProcessesOptions {
+  readonly nodes: number
+  readonly settings?: Settings
+  /** Instead of a folder in the temporary one. */
+  readonly directoryOf?: (nodeId: number) => string | undefined
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly body: unknown
+  readonly stale: boolean
+}
+
+export class ClusterProcesses {
+  private readonly folder = mkdtempSync(join(tmpdir(), "effectmq-cluster-"))
+  private readonly nodesById = new Map<number, BrokerProcess>()
+  readonly links: LinkProxy
+  readonly nodeIds: ReadonlyArray<number>
+
+  private constructor(nodes: number) {
+    this.nodeIds = Array.from({ length: nodes }, (_, index) => index + 1)
+    this.links = new LinkProxy((nodeId) => {
+      const node = this.nodesById.get(nodeId)
+      return node?.isRunning === true ? node.pid : undefined
+    }, this.nodeIds)
+  }
+
+  /** Starts all nodes and waits until they serve. */
+  static async start(options: ClusterProcessesOptions): Promise<ClusterProcesses> {
+    const cluster = new ClusterProcesses(options.nodes)
+    const ports = new Map<number, { readonly rpc: number; readonly door: number }>()
+    for (const nodeId of cluster.nodeIds) {
+      const rpc = await freePort()
+      ports.set(nodeId, { rpc, door: await cluster.links.open(nodeId, rpc) })
+    }
+    const members = [...ports].map(([nodeId, { door }]) => `${nodeId}@127.0.0.1:${door}`).join(",")
+    await Promise.all(
+      [...ports].map(async ([nodeId, { rpc }]) => {
+        const settings: Settings = {
+          "log.level": "warn",
+          ...options.settings,
+          "node.id": nodeId,
+          "node.name": `node-${nodeId}`,
+          "cluster.rpc.port": rpc,
+          "cluster.nodes": members
+        }
+        const dataDir = options.directoryOf?.(nodeId) ?? join(cluster.folder, `node-${nodeId}`)
+        const node = await BrokerProcess.prepare({ dataDir, settings })
+        cluster.nodesById.set(nodeId, node)
+        await node.start()
+      })
+    )
+    return cluster
+  }
+
+  node(nodeId: number): BrokerProcess {
+    const node = this.nodesById.get(nodeId)
+    if (node === undefined) throw new Error(`there is no node ${nodeId}`)
+    return node
+  }
+
+  /** One call of the admin API; status 0 where nobody answered in time. */
+  async call(nodeId: number, method: string, path: string, body?: unknown, timeoutMs = 15_000): Promise<HttpAnswer> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.node(nodeId).adminPort}/api/v1/${path}`, {
+        method,
+        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        signal: AbortSignal.timeout(timeoutMs)
+      })
+      const text = await response.text()
+      const stale = response.headers.get("effectmq-stale") !== null
+      return { status: response.status, body: text === "" ? undefined : JSON.parse(text), stale }
+    } catch {
+      return { status: 0, body: undefined, stale: false }
+    }
+  }
+
+  async status(nodeId: number): Promise<ClusterStatus | undefined> {
+    const { status, body } = await this.call(nodeId, "GET", "cluster")
+    return status === 200 ? Schema.decodeUnknownSync(ClusterStatus)(body) : undefined
+  }
+
+  /** The leader that a majority of the given nodes names, once there is one. */
+  async leader(among: ReadonlyArray<number> = this.nodeIds, timeoutMs = 20_000): Promise<number> {
+    let found = 0
+    await until(
+      async () => {
+        const answers = await Promise.all(among.map((nodeId) => this.status(nodeId)))
+        const named = answers.map((answer) => (answer === undefined || answer.stale ? 0 : answer.leaderId))
+        found = among.find((nodeId) => named.filter((one) => one === nodeId).length > this.nodeIds.length / 2) ?? 0
+        return found !== 0
+      },
+      "a leader",
+      timeoutMs
+    )
+    return found
+  }
+
+  async remove(): Promise<void> {
+    this.links.close()
+    await Promise.all([...this.nodesById.values()].map((node) => node.remove()))
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
