@@ -9,7 +9,7 @@ const play = (options: RandomRunOptions): RandomRun => {
   try {
     run.play()
   } catch (problem) {
-    throw new Error(`${JSON.stringify(options)}: ${(problem as Error).message}\n${run.trace.slice(-60).join("\n")}`, {
+    throw new Error(`${JSON.stringify(options)}: ${(problem as Error).message}\n${run.trace(60).join("\n")}`, {
       cause: problem
     })
   }
@@ -19,17 +19,17 @@ const play = (options: RandomRunOptions): RandomRun => {
 it("keeps its promises under any faults, and goes on after them", () => {
   let reads = 0
   let proposed = 0
-  for (let seed = 1; seed <= 250; seed++) {
-    const run = play({ seed, actions: 600 })
+  for (let seed = 1; seed <= 120; seed++) {
+    const run = play({ seed, actions: 700 })
     reads += run.readsAnswered
     proposed += run.proposed
   }
-  expect(reads).toBeGreaterThan(1_000)
-  expect(proposed).toBeGreaterThan(5_000)
+  expect(reads).toBeGreaterThan(400)
+  expect(proposed).toBeGreaterThan(2_000)
 })
 
 it("answers no stale read by a lease while clocks go alike", () => {
   let reads = 0
-  for (let seed = 1; seed <= 100; seed++) reads += play({ seed, actions: 600, leases: true }).readsAnswered
-  expect(reads).toBeGreaterThan(1_000)
+  for (let seed = 1; seed <= 80; seed++) reads += play({ seed, actions: 700, leases: true }).readsAnswered
+  expect(reads).toBeGreaterThan(300)
 })

@@ -20,10 +20,10 @@ export const tickLeader = (raft: RaftState): void => {
     progress.silentTicks++
     tickSending(raft, progress)
   }
+  if (raft.options.checkQuorum && !hearsMajority(raft)) return becomeFollower(raft, raft.term, 0)
   if (++raft.electionElapsed >= raft.options.electionTicks) {
     raft.electionElapsed = 0
     raft.transferTo = 0
-    if (raft.options.checkQuorum && !hearsMajority(raft)) return becomeFollower(raft, raft.term, 0)
   }
   if (++raft.heartbeatElapsed >= raft.options.heartbeatTicks) {
     beginLeaseRound(raft)
@@ -32,15 +32,12 @@ export const tickLeader = (raft: RaftState): void => {
   }
 }
 
-/** Since it was asked last. */
-const hearsMajority = (raft: RaftState): boolean => {
-  const hears = hasMajority(
-    raft.memberships.current,
-    (nodeId) => nodeId === raft.nodeId || raft.progressByNode.get(nodeId)?.heardLately === true
-  )
-  for (const progress of raft.progressByNode.values()) progress.heardLately = false
-  return hears
-}
+/** Within an election timeout. */
+const hearsMajority = (raft: RaftState): boolean =>
+  hasMajority(raft.memberships.current, (nodeId) => {
+    const progress = raft.progressByNode.get(nodeId)
+    return nodeId === raft.nodeId || (progress !== undefined && progress.silentTicks < raft.options.electionTicks)
+  })
 
 export const beginTransfer = (raft: RaftState, to: number): Refusal | undefined => {
   const refuse = (reason: Refusal["reason"], message: string) => ({ reason, message, leaderId: raft.leaderId })

@@ -70,10 +70,9 @@ export class Progress {
   /** In probe: a message is on its way. */
   probeSent = false
   sending: Sending | undefined
-  /** Since the last check of the quorum. */
-  heardLately = false
   /** Whether it answered this leader at all. */
   heardEver = false
+  /** Since it answered, or since this leader was elected. */
   silentTicks = 0
   /** The latest round of reads that it confirmed, and that it was sent. */
   readRound = 0
@@ -95,7 +94,6 @@ export class Progress {
   }
 
   heard(): void {
-    this.heardLately = true
     this.heardEver = true
     this.silentTicks = 0
   }

@@ -11,7 +11,7 @@ import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import type { MembershipChange } from "../RaftNode.js"
 import type { HardState } from "../RaftStore.js"
 import { advanceCommit } from "./Commit.js"
-import { campaign, tickElection } from "./Election.js"
+import { campaign, hearsLeader, tickElection } from "./Election.js"
 import { beginTransfer, tickLeader } from "./Leadership.js"
 import type { MachineOptions } from "./MachineOptions.js"
 import type { Progress } from "./Progress.js"
@@ -135,10 +135,12 @@ export class RaftMachine {
     else tickElection(raft)
   }
 
-  /** Begins an election now. */
+  /** Begins an election now; where leases are in use, not against the word that this member gave to a leader. */
   campaign(): void {
     this.demandNoPending("campaign")
-    campaign(this.raft, false)
+    const { raft } = this
+    const isBound = hearsLeader(raft) || (raft.withholdVotesTicks > 0 && raft.memberships.current.voters.length > 1)
+    if (!raft.options.leaseReads || !isBound) campaign(raft, false)
   }
 
   /** Leads no more, for a reason of its own. */

@@ -124,13 +124,18 @@ export const refuseOldLeader = (raft: RaftState, to: number): void =>
     readRound: 0
   })
 
+const otherCommitted = (request: AppendRequest, index: number): never =>
+  violated(`leader ${request.from} has another entry ${index} than the one that is committed`)
+
 /** From the leader of this term, on a follower. */
 export const handleAppendRequest = (raft: RaftState, request: AppendRequest): void => {
   const { log, memberships } = raft
   if (raft.installing !== undefined) return
   const { previousIndex, previousTerm, entries } = request
   const lastIndex = previousIndex + entries.length
-  if (previousIndex > log.commitIndex && log.termAt(previousIndex) !== previousTerm) {
+  const termHere = log.termAt(previousIndex)
+  if (termHere !== previousTerm && previousIndex <= log.commitIndex && termHere >= 0) otherCommitted(request, previousIndex)
+  if (termHere !== previousTerm && previousIndex > log.commitIndex) {
     // The last place where the logs may be the same, by what both terms say (paper, end of 5.3).
     const hintIndex = log.lastWithTermUpTo(Math.min(previousIndex, log.lastIndex), previousTerm)
     return answer(raft, request, false, previousIndex, hintIndex, log.termAt(hintIndex))
@@ -139,7 +144,7 @@ export const handleAppendRequest = (raft: RaftState, request: AppendRequest): vo
     const known = log.termAt(entry.index)
     if (known === entry.term) continue
     if (entry.index <= log.commitIndex) {
-      if (known >= 0) violated(`leader ${request.from} has another entry ${entry.index} than the one that is committed`)
+      if (known >= 0) otherCommitted(request, entry.index)
       continue
     }
     if (known >= 0) {

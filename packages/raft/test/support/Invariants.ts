@@ -29,8 +29,14 @@ export class Invariants {
   private readonly appliedByNode = new Map<number, number>()
   /** Whose leadership was checked for completeness. */
   private readonly completeTerms = new Set<number>()
+  /** What each looked like the last time: where that is the same, so is the rest. */
+  private readonly seenByMachine = new WeakMap<object, string>()
   /** Entries that were looked at, with the term before them. */
   private readonly known = new WeakMap<Entry, number>()
+
+  /** The last one that was committed. */
+  private membershipIndex = 0
+  private membershipText = ""
 
   constructor(private readonly disks: ReadonlyMap<number, MachineDisk>) {}
 
@@ -38,12 +44,19 @@ export class Invariants {
     this.appliedByNode.set(node.nodeId, node.machine.appliedIndex)
   }
 
+  /** False where a test breaks what they stand on: a disk that forgets. */
+  areOn = true
+
   private demand(right: boolean, problem: () => string): void {
-    if (!right) throw new Error(`broken: ${problem()}`)
+    if (!right && this.areOn) throw new Error(`broken: ${problem()}`)
   }
 
   look(node: MachineNode): void {
     const { machine, nodeId } = node
+    const { role, term, lastIndex, commitIndex, membershipIndex, firstIndex } = machine
+    const seen = `${role} ${term} ${firstIndex} ${lastIndex}/${machine.termAt(lastIndex)} ${commitIndex} ${membershipIndex}`
+    if (this.seenByMachine.get(machine) === seen) return
+    this.seenByMachine.set(machine, seen)
     if (machine.role === "leader") this.lookAtLeader(node)
     let previousTerm = machine.termAt(machine.firstIndex - 1)
     for (const entry of machine.entries(machine.firstIndex, machine.lastIndex)) {
@@ -58,6 +71,24 @@ export class Invariants {
       else this.demand(known === says, () => `entry ${place} is "${known}", and on node ${nodeId} "${says}"`)
     }
     this.lookAtCommitted(node)
+    this.lookAtMembership(node)
+  }
+
+  /** In force is what the log says, and what was committed where the log no longer says it. */
+  private lookAtMembership({ machine, nodeId }: MachineNode): void {
+    const { membershipIndex, membership, firstIndex } = machine
+    const entry = machine.entries(membershipIndex, membershipIndex)[0]
+    if (membershipIndex > (machine.snapshot?.index ?? 0)) {
+      this.demand(entry?.kind === "membership", () => `node ${nodeId} has a membership of ${membershipIndex}, its log has not`)
+    }
+    for (const later of machine.entries(Math.max(membershipIndex + 1, firstIndex), machine.lastIndex)) {
+      this.demand(later.kind !== "membership", () => `node ${nodeId} does not heed the membership at ${later.index}`)
+    }
+    if (this.membershipIndex > machine.commitIndex || membershipIndex > machine.commitIndex) return
+    this.demand(
+      this.membershipText === "" || this.membershipText === JSON.stringify(membership),
+      () => `node ${nodeId} has ${JSON.stringify(membership)}, committed at ${this.membershipIndex} is ${this.membershipText}`
+    )
   }
 
   private lookAtLeader({ machine, nodeId }: MachineNode): void {
@@ -89,6 +120,10 @@ export class Invariants {
       const text = textOf(entry)
       if (known === undefined) {
         this.committed.set(entry.index, { term: entry.term, text, entry })
+        if (entry.kind === "membership" && entry.index > this.membershipIndex) {
+          this.membershipIndex = entry.index
+          this.membershipText = JSON.stringify(entry.membership)
+        }
         this.demand(
           machine.role !== "leader" || hasMajority(machine.membership, (voter) => this.isOnDisk(voter, entry)),
           () => `entry ${entry.index} is committed by node ${nodeId} and not on the disks of a majority`

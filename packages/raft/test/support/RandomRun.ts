@@ -2,6 +2,7 @@
  * One run of a group of machines under a seed: messages lost, doubled, late and out of order, crashes between any two steps and
  * within a turn, slow disks, cuts, changes of the membership, snapshots, reads. Then all faults stop and progress is demanded.
  */
+import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { defaultLimits, type MachineOptions } from "../../src/core/MachineOptions.js"
 import { emptyMembership } from "../../src/core/Quorum.js"
@@ -22,8 +23,8 @@ export interface RandomRunOptions {
 
 export class RandomRun {
   readonly cluster = new MachineCluster()
-  /** What happened, to be read when a run fails. */
-  readonly trace: Array<string> = []
+  /** To be read when a run fails. */
+  private readonly events: Array<string | RaftMessage> = []
   private readonly random: SeededRandom
   private readonly faults: {
     readonly loss: number
@@ -35,6 +36,7 @@ export class RandomRun {
     readonly change: number
     readonly snapshot: number
     readonly unrest: number
+    readonly transfer: number
   }
   private readonly base: Omit<MachineOptions, "nodeId" | "drawElectionTicks">
   private nextNodeId: number
@@ -48,18 +50,23 @@ export class RandomRun {
   constructor(private readonly run: RandomRunOptions) {
     const random = new SeededRandom(run.seed)
     this.random = random
-    // Swarm: each run draws which faults are on and how strong.
-    const strength = (max: number) => (random.chance(0.6) ? random.next() * max : 0)
+    // Swarm: each run draws which faults are on and how strong, some of them far beyond the usual.
+    const focus = random.pick(["nothing", "change", "transfer", "snapshot", "cut", "crash"] as const)
+    const strength = (max: number, name?: string) => {
+      if (name === focus) return max * 5
+      return random.chance(0.6) ? random.next() * max : 0
+    }
     this.faults = {
       loss: strength(0.3),
       double: strength(0.2),
-      crash: strength(0.02),
+      crash: strength(0.02, "crash"),
       crashInTurn: strength(0.02),
-      cut: strength(0.02),
+      cut: strength(0.02, "cut"),
       slow: strength(0.05),
-      change: strength(0.05),
-      snapshot: strength(0.05),
-      unrest: strength(0.02)
+      change: strength(0.1, "change"),
+      snapshot: strength(0.05, "snapshot"),
+      unrest: strength(0.03),
+      transfer: strength(0.05, "transfer")
     }
     this.base = {
       ...defaultLimits,
@@ -88,8 +95,13 @@ export class RandomRun {
     this.cluster.crashesAt = () => random.chance(this.faults.crashInTurn)
   }
 
-  private note(what: string): void {
-    this.trace.push(what)
+  private note(what: string | RaftMessage): void {
+    this.events.push(what)
+  }
+
+  /** What happened last. */
+  trace(count: number): ReadonlyArray<string> {
+    return this.events.slice(-count).map((event) => (typeof event === "string" ? event : renderMessage(event)))
   }
 
   private start(nodeId: number): void {
@@ -106,6 +118,12 @@ export class RandomRun {
 
   private get leaders(): ReadonlyArray<MachineNode> {
     return [...this.cluster.nodes.values()].filter((node) => node.machine.role === "leader" && node.held === undefined)
+  }
+
+  /** One of those that think they lead. */
+  private someLeader(): MachineNode | undefined {
+    const { leaders } = this
+    return leaders.length === 0 ? undefined : this.random.pick(leaders)
   }
 
   /** A node that may act: it runs and no write holds it up. */
@@ -136,13 +154,13 @@ export class RandomRun {
       [100 * faults.crash, () => this.crash()],
       [3, () => this.restart()],
       [100 * faults.cut, () => this.cut()],
-      [1, () => this.heal()],
+      [0.7, () => this.heal()],
       [20 * faults.slow, () => this.slow()],
       [5, () => this.written()],
       [20 * faults.change, () => this.change()],
       [20 * faults.snapshot, () => this.snapshot()],
       [100 * faults.unrest, () => this.campaign()],
-      [0.3, () => this.transfer()]
+      [20 * faults.transfer, () => this.transfer()]
     ])
     action()
   }
@@ -151,14 +169,14 @@ export class RandomRun {
     const { cluster, random, faults } = this
     const { flying } = cluster
     while (flying.length > flyingMax) flying.splice(random.int(0, flying.length - 1), 1)
-    if (flying.length === 0) return
+    if (flying.length === 0) return this.tickSome()
     // Mostly in order: a network that never is makes no progress.
     const at = random.chance(0.7) ? 0 : random.int(0, flying.length - 1)
     const message = flying[at] as (typeof flying)[number]
     if (cluster.nodes.get(message.to)?.held !== undefined) return
     if (!random.chance(faults.double)) flying.splice(at, 1)
     if (random.chance(faults.loss)) return
-    this.note(renderMessage(message))
+    this.note(message)
     cluster.deliver(message)
     this.look()
   }
@@ -174,15 +192,17 @@ export class RandomRun {
     }
     const nodeId = this.idle()
     if (nodeId === undefined) return
-    const count = this.random.pick([1, 1, 1, 3])
+    const count = this.random.pick([1, 1, 1, 3, electionTicks])
     for (let at = 0; at < count && this.cluster.nodes.get(nodeId)?.held === undefined && this.cluster.nodes.has(nodeId); at++) {
       this.act(nodeId, "tick", (machine) => machine.tick())
     }
   }
 
+  /** Also while a write goes on: that is the one thing a machine takes then. */
   private propose(): void {
-    const leader = this.leaders[0]
-    if (leader === undefined) return
+    const leaders = [...this.cluster.nodes.values()].filter((node) => node.machine.role === "leader")
+    if (leaders.length === 0) return
+    const leader = this.random.pick(leaders)
     const text = `x${this.nextText++}`
     const count = this.random.pick([1, 1, 4])
     this.act(leader.nodeId, `propose ${text}`, (machine) => {
@@ -229,10 +249,25 @@ export class RandomRun {
 
   private cut(): void {
     const ids = [...this.cluster.disks.keys()]
+    if (this.random.chance(0.6)) return this.split(ids)
     const [from, to] = [this.random.pick(ids), this.random.pick(ids)]
     this.note(`cut ${from}->${to}`)
     this.cluster.cuts.add(`${from}->${to}`)
     if (this.random.chance(0.5)) this.cluster.cuts.add(`${to}->${from}`)
+  }
+
+  /** Two sides that do not hear each other. */
+  private split(ids: ReadonlyArray<number>): void {
+    const side = ids.filter(() => this.random.chance(0.5))
+    this.note(`split off ${side.join(",")}`)
+    this.cluster.cuts.clear()
+    for (const one of side) {
+      for (const other of ids) {
+        if (side.includes(other)) continue
+        this.cluster.cuts.add(`${one}->${other}`)
+        this.cluster.cuts.add(`${other}->${one}`)
+      }
+    }
   }
 
   private heal(): void {
@@ -269,14 +304,14 @@ export class RandomRun {
   }
 
   private transfer(): void {
-    const leader = this.leaders[0]
+    const leader = this.someLeader()
     if (leader === undefined) return
     const to = this.random.pick(leader.machine.membership.voters)
     this.act(leader.nodeId, `transfer to ${to}`, (machine) => machine.transferLeadership(to))
   }
 
   private change(): void {
-    const leader = this.leaders[0]
+    const leader = this.someLeader()
     if (leader === undefined) return
     const { voters, learners } = leader.machine.membership
     const change = this.random.pick<() => MembershipChange | undefined>([
@@ -310,7 +345,7 @@ export class RandomRun {
       for (let at = 0; at < 2_000; at++) {
         const message = cluster.deliverFirst(() => true)
         if (message === undefined) break
-        this.note(renderMessage(message))
+        this.note(message)
         this.look()
       }
       const leader = this.leaders.find(({ machine }) => machine.transferTo === 0)

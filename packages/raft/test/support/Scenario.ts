@@ -7,6 +7,7 @@ import type { Member } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import { defaultLimits, type MachineOptions } from "../../src/core/MachineOptions.js"
 import { emptyMembership } from "../../src/core/Quorum.js"
+import { RaftViolation } from "../../src/core/RaftViolation.js"
 import type { Refusal } from "../../src/core/Ready.js"
 import { beginWith, emptyDisk, type Filter, MachineCluster, type MachineNode } from "./MachineCluster.js"
 import { kindOf, renderLog, renderMembership, renderMessage, renderProgress, renderRole, renderStatus } from "./Render.js"
@@ -37,7 +38,6 @@ const deliveriesMax = 5_000
 export class Scenario {
   private readonly cluster = new MachineCluster()
   private readonly roles = new Map<number, string>()
-  private readonly fates = new Map<number, number>()
   private readonly optionsByNode = new Map<number, MachineOptions>()
   private options: Omit<MachineOptions, "nodeId" | "drawElectionTicks"> = {
     ...defaultLimits,
@@ -116,7 +116,7 @@ export class Scenario {
     disk.hardState = { term, votedFor: Number(named.get("voted") ?? 0), commitIndex: Number(named.get("commit") ?? 0) }
   }
 
-  private startNode(nodeId: number, named: ReadonlyMap<string, string>): void {
+  private startNode(nodeId: number, named: ReadonlyMap<string, string>): ReadonlyArray<string> {
     const flag = (name: string, standard: boolean) => (named.has(name) ? named.get(name) === "on" : standard)
     const figure = (name: string, standard: number) => Number(named.get(name) ?? standard)
     const base = this.optionsByNode.get(nodeId) ?? this.options
@@ -124,7 +124,7 @@ export class Scenario {
       ...base,
       nodeId,
       // Lower ids lose patience earlier, so that every run is the same.
-      drawElectionTicks: () => this.fates.get(nodeId) ?? base.electionTicks + (nodeId - 1) * 2,
+      drawElectionTicks: () => base.electionTicks + (nodeId - 1) * 2,
       preVote: flag("prevote", base.preVote),
       checkQuorum: flag("checkquorum", base.checkQuorum),
       leaseReads: flag("lease", base.leaseReads),
@@ -138,7 +138,13 @@ export class Scenario {
       promoteLagEntriesMax: figure("promotelag", base.promoteLagEntriesMax)
     }
     this.optionsByNode.set(nodeId, options)
-    this.cluster.start(nodeId, options)
+    try {
+      this.roles.set(nodeId, renderRole(this.cluster.start(nodeId, options)))
+      return []
+    } catch (problem) {
+      if (!(problem instanceof RaftViolation)) throw problem
+      return [`${nodeId} does not start: ${problem.message}`]
+    }
   }
 
   private readonly actions: Record<string, (command: Command) => ReadonlyArray<string>> = {
@@ -159,12 +165,10 @@ export class Scenario {
       const nodeId = Number(words[0])
       this.cluster.crash(nodeId)
       this.fill(nodeId, named)
-      this.startNode(nodeId, named)
-      return []
+      return this.startNode(nodeId, named)
     },
     start: ({ words, named }) => {
-      for (const word of words) this.startNode(Number(word), named)
-      return []
+      return words.flatMap((word) => this.startNode(Number(word), named))
     },
     crash: ({ words }) => {
       for (const word of words) {
@@ -174,14 +178,17 @@ export class Scenario {
       return []
     },
     restart: ({ words, named }) => {
-      for (const word of words) {
+      return words.flatMap((word) => {
         this.cluster.crash(Number(word))
-        this.roles.delete(Number(word))
-        this.startNode(Number(word), named)
-      }
+        return this.startNode(Number(word), named)
+      })
+    },
+    /** From here on disks may forget, so nothing is promised any more. */
+    "disks-lie": () => {
+      this.cluster.invariants.areOn = false
       return []
     },
-    /** Of what was written: the disk lied. */
+    /** Of what was written. */
     "lose-tail": ({ words, named }) => {
       const disk = this.cluster.disks.get(Number(words[0]))
       disk?.entries.splice(-Number(named.get("entries") ?? 1))
@@ -212,11 +219,6 @@ export class Scenario {
         node.diskIsSlow = false
         this.cluster.finishWrite(node.nodeId)
       }
-      return []
-    },
-    /** How many ticks its elections wait from now on. */
-    patience: ({ words }) => {
-      this.fates.set(Number(words[0]), Number(words[1]))
       return []
     },
     tick: ({ words, named }) => {
@@ -318,18 +320,22 @@ export class Scenario {
     },
     /** Behind all others. */
     delay: ({ named }) => {
-      this.cluster.flying.push(...this.take(named))
+      const taken = this.take(named)
+      this.cluster.flying.push(...taken)
       return []
     },
     reverse: ({ named }) => {
-      this.cluster.flying.push(...[...this.take(named)].reverse())
+      const taken = [...this.take(named)].reverse()
+      this.cluster.flying.push(...taken)
       return []
     },
     flying: ({ named }) => this.cluster.flying.filter(this.filter(named)).map(renderMessage),
     status: ({ words }) => this.nodes(words).map((node) => `${node.nodeId}: ${renderStatus(node)}`),
     log: ({ words }) => this.nodes(words).map((node) => `${node.nodeId}: ${renderLog(node)}`),
     applied: ({ words }) =>
-      this.nodes(words).map((node) => `${node.nodeId}: ${node.applied.map((one) => one.text).join(" ") || "nothing"}`),
+      this.nodes(words).map(
+        (node) => `${node.nodeId}: ${node.applied.map((one) => one.text.replace(/\.+$/, "")).join(" ") || "nothing"}`
+      ),
     progress: ({ words: [nodeId] }) => renderProgress(this.cluster.node(Number(nodeId))),
     members: ({ words }) => this.nodes(words).map((node) => `${node.nodeId}: ${renderMembership(node.machine.membership)}`),
     disk: ({ words }) =>
