@@ -1,0 +1,63 @@
+/**
+ * The twin of the transport between Raft members over a `SimulatedNetwork`. Every message is encoded by its schema and decoded again.
+ */
+import { RaftTransport, type RaftTransportService } from "@effectmq/raft/RaftTransport"
+import { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { Packr } from "msgpackr"
+import type { SimulatedNetwork } from "./SimulatedNetwork.js"
+import type { VirtualProcess } from "./VirtualProcess.js"
+
+const packr = new Packr({ useRecords: false })
+const encode = Schema.encodeSync(RaftMessage)
+const decode = Schema.decodeUnknownSync(RaftMessage)
+
+interface Member {
+  readonly process: VirtualProcess
+  readonly incarnation: number
+  readonly listener: (message: RaftMessage) => void
+}
+
+/** The members of one or more Raft groups: each node id is one member. */
+export class SimulatedRaftTransport {
+  private readonly membersByNode = new Map<number, Member>()
+  private readonly processesByNode = new Map<number, VirtualProcess>()
+
+  constructor(
+    private readonly network: SimulatedNetwork,
+    /** Sees every message as it is sent, whatever becomes of it. */
+    private readonly watch: (message: RaftMessage) => void = () => undefined
+  ) {}
+
+  /** For one start of a process. */
+  service(process: VirtualProcess, nodeId: number): RaftTransportService {
+    const { incarnation } = process
+    const lives = () => process.alive && process.incarnation === incarnation
+    this.processesByNode.set(nodeId, process)
+    return {
+      send: (message) => {
+        if (!lives()) return
+        this.watch(message)
+        const to = this.processesByNode.get(message.to)
+        if (to === undefined) return
+        const bytes = packr.pack(encode(message))
+        this.network.send(process, to, bytes.length, () => {
+          const member = this.membersByNode.get(message.to)
+          if (member?.incarnation === to.incarnation) member.listener(decode(packr.unpack(bytes)))
+        })
+      },
+      setMembers: () => undefined,
+      onMessage: (listener) => {
+        this.membersByNode.set(nodeId, { process, incarnation, listener })
+        return () => {
+          if (this.membersByNode.get(nodeId)?.listener === listener) this.membersByNode.delete(nodeId)
+        }
+      }
+    }
+  }
+
+  layer(process: VirtualProcess, nodeId: number): Layer.Layer<RaftTransport> {
+    return Layer.sync(RaftTransport, () => this.service(process, nodeId))
+  }
+}

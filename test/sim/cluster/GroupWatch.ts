@@ -1,0 +1,311 @@
+/**
+ * Watches a Raft group from outside: what its members hand to their stores, send, apply and say. It knows Raft's rules and none of
+ * its code, and tells of the first thing that must never be:
+ *
+ * - at most one leader in a term, one vote of a member in a term; a vote, an answer, a term is durable before it is spoken of;
+ * - logs match: an entry of one index and term is the same everywhere, and so is what lies before it;
+ * - what is committed is durable on a majority of the membership in force, never changes, is never cut off, and is in the log of
+ *   every later leader;
+ * - memberships that follow each other have no majorities that share nobody, and the one is committed before the next is begun;
+ * - a store gives back what it said it had;
+ * - snapshots carry the term and the membership of their index.
+ */
+import type { RaftWrite, StoredRaft } from "@effectmq/raft/RaftStore"
+import type { CommandEntry } from "@effectmq/schemas/raft/Entry"
+import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
+import { LogView, type Seen, seenOf } from "./LogView.js"
+import { apart, isMajority, sayMembership } from "./Majorities.js"
+import type { Violations } from "./Violations.js"
+
+/** What was committed, as it was seen first. */
+interface Committed {
+  readonly seen: Seen
+  /** A term in which it was committed already; later leaders have it. */
+  readonly inTerm: number
+}
+
+interface MemberView {
+  /** What was handed to the store. */
+  told: LogView
+  /** What the store said is durable. */
+  durable: LogView
+  appliedIndex: number
+}
+
+export class GroupWatch {
+  private readonly members = new Map<number, MemberView>()
+  private readonly committed = new Map<number, Committed>()
+  private committedIndex = 0
+  private readonly leadersByTerm = new Map<number, number>()
+  private readonly votes = new Map<string, number>()
+  private readonly entriesByPlace = new Map<string, { readonly digest: string; readonly previousTerm: number | undefined }>()
+
+  constructor(private readonly violations: Violations) {}
+
+  /** Of everything that is known to be committed. */
+  get lastCommittedIndex(): number {
+    return this.committedIndex
+  }
+
+  get elections(): number {
+    return this.leadersByTerm.size
+  }
+
+  // --- stores
+
+  storeOpened(nodeId: number, stored: Omit<StoredRaft, "storeId">): void {
+    const view = LogView.of(stored)
+    const before = this.members.get(nodeId)
+    if (before !== undefined) this.checkReopened(nodeId, before, view)
+    this.members.set(nodeId, { told: view, durable: LogView.of(stored), appliedIndex: 0 })
+  }
+
+  private checkReopened(nodeId: number, { told, durable }: MemberView, view: LogView): void {
+    const said = (what: string) => this.violations.add(`the store of node ${nodeId} does not give back ${what}`)
+    const fits = (one: LogView) => view.term === one.term && view.votedFor === one.votedFor
+    if (!fits(durable) && !fits(told))
+      said(`term ${durable.term} and vote ${durable.votedFor}, it has ${view.term} and ${view.votedFor}`)
+    if (view.snapshotIndex < durable.snapshotIndex) said(`the snapshot at ${durable.snapshotIndex}`)
+    for (const [index, { term, digest }] of durable.entries) {
+      if (index <= view.snapshotIndex) continue
+      const found = view.entries.get(index)
+      const replaced = told.entries.get(index)
+      const matches = found?.term === term && found.digest === digest
+      if (!matches && !(found?.term === replaced?.term && replaced?.term !== term)) said(`entry ${index} of term ${term}`)
+    }
+  }
+
+  /** Handed to the store; not durable yet. */
+  storeTold(nodeId: number, write: RaftWrite): void {
+    const { told } = this.member(nodeId)
+    const { hardState, entries = [] } = write
+    const { violations } = this
+    if (hardState !== undefined) {
+      if (hardState.term < told.term) violations.add(`node ${nodeId} goes back from term ${told.term} to ${hardState.term}`)
+      const changesVote = hardState.term === told.term && told.votedFor !== 0 && hardState.votedFor !== told.votedFor
+      if (changesVote)
+        violations.add(`node ${nodeId} changes its vote of term ${told.term} from ${told.votedFor} to ${hardState.votedFor}`)
+    }
+    const first = entries[0]
+    if (first !== undefined) {
+      this.checkCut(nodeId, told, entries.map(seenOf))
+      let previousTerm = told.termAt(first.index - 1)
+      for (const entry of entries) {
+        this.checkMatching(nodeId, seenOf(entry), previousTerm)
+        previousTerm = entry.term
+      }
+    }
+    told.write(write)
+    for (const entry of entries) if (entry.kind === "membership") this.checkMembership(nodeId, told, entry.index)
+  }
+
+  storeDurable(nodeId: number, write: RaftWrite): void {
+    this.member(nodeId).durable.write(write)
+  }
+
+  /** What is committed stays in the log. */
+  private checkCut(nodeId: number, told: LogView, entries: ReadonlyArray<Seen>): void {
+    const first = (entries[0] as Seen).index
+    for (let index = first; index <= told.lastIndex; index++) {
+      const committed = this.committed.get(index)?.seen
+      const after = entries[index - first]
+      if (committed === undefined || told.entries.get(index)?.term !== committed.term) continue
+      if (after?.term !== committed.term) {
+        this.violations.add(`node ${nodeId} cuts entry ${index} of term ${committed.term} off its log, and it is committed`)
+      }
+    }
+  }
+
+  private checkMatching(nodeId: number, { index, term, digest }: Seen, previousTerm: number | undefined): void {
+    const place = `${index} ${term}`
+    const known = this.entriesByPlace.get(place)
+    if (known === undefined) {
+      this.entriesByPlace.set(place, { digest, previousTerm })
+      return
+    }
+    if (known.digest !== digest) {
+      this.violations.add(`entry ${index} of term ${term} is ${digest} on node ${nodeId}, and ${known.digest} elsewhere`)
+    }
+    if (previousTerm !== undefined && known.previousTerm !== undefined && previousTerm !== known.previousTerm) {
+      const where = `entry ${index} of term ${term} comes behind one of term`
+      this.violations.add(`${where} ${previousTerm} on node ${nodeId}, and behind one of ${known.previousTerm} elsewhere`)
+    }
+  }
+
+  private checkMembership(nodeId: number, told: LogView, index: number): void {
+    const before = told.membershipBefore(index)
+    const after = told.membershipBefore(index + 1)
+    if (before === undefined || after === undefined) return
+    const sides = apart(before.membership, after.membership)
+    if (sides === undefined) return
+    const change = `${sayMembership(before.membership)} to ${sayMembership(after.membership)}`
+    this.violations.add(`node ${nodeId} changes the membership from ${change}: ${sides[0]} and ${sides[1]} are two majorities`)
+  }
+
+  /** `keep`: it was taken here. */
+  snapshotCompleted(nodeId: number, snapshot: SnapshotMeta, log: "keep" | "discard"): void {
+    const { told, durable } = this.member(nodeId)
+    const { index, term, membership } = snapshot
+    const what = `the snapshot at ${index} that node ${nodeId} ${log === "keep" ? "took" : "received"}`
+    const committed = this.committed.get(index)?.seen
+    if (committed !== undefined && committed.term !== term)
+      this.violations.add(`${what} says term ${term}, it is ${committed.term}`)
+    if (index > this.committedIndex && log === "discard") this.violations.add(`${what} holds what is not committed`)
+    const expected = log === "keep" ? told.membershipBefore(index + 1)?.membership : this.committedMembership(index)
+    if (expected !== undefined && sayMembership(expected) !== sayMembership(membership)) {
+      this.violations.add(`${what} says membership ${sayMembership(membership)}, it is ${sayMembership(expected)}`)
+    }
+    for (const view of [told, durable]) view.snapshotTaken(snapshot, log)
+  }
+
+  private committedMembership(index: number) {
+    let newest: Seen | undefined
+    for (const { seen } of this.committed.values()) {
+      if (seen.membership !== undefined && seen.index <= index && seen.index > (newest?.index ?? 0)) newest = seen
+    }
+    return newest?.membership
+  }
+
+  // --- what they say
+
+  sent(message: RaftMessage): void {
+    const { violations } = this
+    const { from, term } = message
+    const { told, durable } = this.member(from)
+    const isPreVote = (message._tag === "VoteRequest" || message._tag === "VoteReply") && message.preVote
+    if (!isPreVote && durable.term < term)
+      violations.add(`node ${from} speaks of term ${term}, and term ${durable.term} is durable there`)
+    switch (message._tag) {
+      case "VoteRequest":
+        if (!isPreVote) this.voted(from, term, from)
+        return
+      case "VoteReply":
+        if (!isPreVote && message.granted) this.voted(from, term, message.to)
+        return
+      case "AppendRequest":
+        this.leads(from, term)
+        return this.claimed(from, told, message.commitIndex, term)
+      case "SnapshotRequest":
+        return this.leads(from, term)
+      case "AppendReply":
+        return message.accepted ? this.accepted(from, durable, message.index, term) : undefined
+    }
+  }
+
+  private voted(nodeId: number, term: number, candidate: number): void {
+    const { durable } = this.member(nodeId)
+    const key = `${nodeId} ${term}`
+    const earlier = this.votes.get(key) ?? candidate
+    this.votes.set(key, candidate)
+    const vote = `node ${nodeId} gives its vote of term ${term} to node ${candidate}`
+    if (earlier !== candidate) this.violations.add(`${vote}, and gave it to node ${earlier} before`)
+    if (durable.term === term && durable.votedFor !== candidate) this.violations.add(`${vote}, and that is not durable`)
+  }
+
+  /** Called for every sign of leadership. */
+  leads(nodeId: number, term: number): void {
+    const known = this.leadersByTerm.get(term)
+    if (known === nodeId) return
+    if (known !== undefined) return this.violations.add(`nodes ${known} and ${nodeId} both lead in term ${term}`)
+    this.leadersByTerm.set(term, nodeId)
+    const { told } = this.member(nodeId)
+    for (const [index, { seen, inTerm }] of this.committed) {
+      if (inTerm < term && !told.holds(index, seen.term)) {
+        this.violations.add(
+          `node ${nodeId} leads in term ${term} without entry ${index} of term ${seen.term}, committed in ${inTerm}`
+        )
+        return
+      }
+    }
+  }
+
+  private accepted(nodeId: number, durable: LogView, index: number, term: number): void {
+    if (index > durable.lastIndex) {
+      this.violations.add(`node ${nodeId} says that it has entry ${index}, and its durable log ends at ${durable.lastIndex}`)
+    }
+    const leader = this.members.get(this.leadersByTerm.get(term) ?? 0)?.told
+    const [theirs, own] = [leader?.termAt(index), durable.termAt(index)]
+    if (leader?.term === term && theirs !== undefined && own !== undefined && theirs !== own) {
+      this.violations.add(`node ${nodeId} says that its entry ${index} of term ${own} matches the leader's, of term ${theirs}`)
+    }
+  }
+
+  // --- what is committed
+
+  /** A leader says so. */
+  private claimed(nodeId: number, told: LogView, index: number, inTerm: number): void {
+    if (index <= this.committedIndex) return
+    const before = this.committedIndex
+    for (let at = before + 1; at <= index; at++) {
+      const seen = told.entries.get(at)
+      if (seen !== undefined) this.commit(nodeId, seen, inTerm)
+      else if (at > told.snapshotIndex) this.violations.add(`node ${nodeId} calls entry ${at} committed, and its log has none`)
+    }
+    this.checkDurable(nodeId, told, before, index)
+    this.committedIndex = index
+  }
+
+  /** Durable on a majority of a membership that was in force meanwhile. */
+  private checkDurable(nodeId: number, told: LogView, before: number, index: number): void {
+    const term = told.termAt(index)
+    if (term === undefined) return
+    const holders = [...this.members].filter(([, { durable }]) => durable.holds(index, term)).map(([holder]) => holder)
+    const inForce = [told.membershipBefore(before + 1), ...told.membershipsBehind(before)].flatMap((one) => one?.membership ?? [])
+    if (inForce.length === 0 || inForce.some((membership) => isMajority(membership, new Set(holders)))) return
+    const memberships = inForce.map(sayMembership).join("; ")
+    this.violations.add(`node ${nodeId} calls entry ${index} of term ${term} committed, durable on ${holders} of ${memberships}`)
+  }
+
+  private commit(nodeId: number, seen: Seen, inTerm: number): void {
+    const known = this.committed.get(seen.index)
+    if (known === undefined) {
+      this.committed.set(seen.index, { seen, inTerm })
+    } else if (known.seen.term !== seen.term || known.seen.digest !== seen.digest) {
+      const other = `${known.seen.digest} of term ${known.seen.term}`
+      this.violations.add(
+        `entry ${seen.index} is committed as ${seen.digest} of term ${seen.term} on node ${nodeId}, and as ${other}`
+      )
+    }
+  }
+
+  /** The state machine of a member got these. */
+  applied(nodeId: number, commands: ReadonlyArray<CommandEntry>): void {
+    const view = this.member(nodeId)
+    const { told } = view
+    const before = this.committedIndex
+    for (const command of commands) {
+      const seen = seenOf(command)
+      if (seen.index <= view.appliedIndex)
+        this.violations.add(`node ${nodeId} applies entry ${seen.index} behind ${view.appliedIndex}`)
+      for (let index = view.appliedIndex + 1; index < seen.index; index++) {
+        if (told.entries.get(index)?.kind === "command" && index > told.snapshotIndex) {
+          this.violations.add(`node ${nodeId} applies entry ${seen.index} and left out ${index}`)
+        }
+      }
+      view.appliedIndex = seen.index
+      this.commit(nodeId, seen, told.term)
+    }
+    const last = commands.at(-1)?.index ?? 0
+    for (let index = before + 1; index <= last; index++) {
+      const seen = told.entries.get(index)
+      if (seen !== undefined) this.commit(nodeId, seen, told.term)
+    }
+    if (last > before) {
+      this.checkDurable(nodeId, told, before, last)
+      this.committedIndex = last
+    }
+  }
+
+  /** The state machine of a member begins with a snapshot. */
+  restored(nodeId: number, index: number): void {
+    const view = this.member(nodeId)
+    view.appliedIndex = index
+  }
+
+  private member(nodeId: number): MemberView {
+    const view = this.members.get(nodeId)
+    if (view === undefined) throw new Error(`node ${nodeId} has no store`)
+    return view
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * Makes things go wrong, and right again, as the plan says.
+ */
+import type { MembershipChange, RaftNodeService } from "@effectmq/raft/RaftNode"
+import type { SeededRandom } from "@effectmq/testing/SeededRandom"
+import { goodLink, type LinkQuality, type SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
+import type { VirtualWorld } from "@effectmq/testing/VirtualWorld"
+import * as Exit from "effect/Exit"
+import type { Action, ClusterPlan } from "./ClusterPlan.js"
+import type { Member } from "./Member.js"
+
+export interface NemesisParts {
+  readonly world: VirtualWorld
+  readonly network: SimulatedNetwork
+  readonly random: SeededRandom
+  readonly plan: ClusterPlan
+  readonly members: Array<Member>
+  readonly clients: Member["process"]
+  /** A member that begins with nothing. */
+  readonly newMember: () => Member
+  readonly fault: (text: string) => void
+}
+
+export class Nemesis {
+  private quality: LinkQuality
+  private isDone = false
+  /** Membership changes on their way. */
+  private changing = false
+  readonly counts = new Map<string, number>()
+
+  constructor(private readonly parts: NemesisParts) {
+    this.quality = parts.plan.links
+  }
+
+  /** Acts until its time is over. */
+  async run(): Promise<void> {
+    const { world, random, plan } = this.parts
+    this.applyLinks()
+    while (world.nowMs < plan.faultsMs) {
+      await world.sleep(random.next() * plan.actionGapMsMax)
+      this.act(random.weighted(plan.actions))
+    }
+    this.isDone = true
+  }
+
+  /** Everything works from now on. */
+  async heal(): Promise<void> {
+    const { members, network, world } = this.parts
+    world.note("--- faults stop")
+    network.heal()
+    this.quality = goodLink
+    this.applyLinks()
+    for (const member of members) {
+      const { process, storeFaults } = member
+      process.resume()
+      process.setRate(1)
+      process.taskMs = 0
+      Object.assign(storeFaults, { latencyMsMax: 1, errorChance: 0, full: false })
+      if (member.removed) member.kill()
+      else if (member.raft?.status().fenced !== undefined) this.kill(member)
+    }
+    for (const member of members) if (!member.removed && !member.process.alive) await this.start(member)
+  }
+
+  get leader(): Member | undefined {
+    let found: Member | undefined
+    for (const member of this.parts.members) {
+      const status = member.raft?.status()
+      if (status?.role !== "leader") continue
+      if (found === undefined || status.term > (found.raft as RaftNodeService).status().term) found = member
+    }
+    return found
+  }
+
+  async start(member: Member): Promise<void> {
+    const failure = await member.start()
+    this.note(failure === undefined ? `node ${member.nodeId} started` : `node ${member.nodeId} does not start: ${failure}`)
+    if (failure !== undefined) this.parts.fault(`node ${member.nodeId} does not start: ${failure}`)
+  }
+
+  applyLinks(): void {
+    const { network, members, clients } = this.parts
+    network.setQuality(this.quality)
+    // What a client sends goes over a stream: it may be lost with that, and is not doubled.
+    for (const { process } of members) {
+      for (const [from, to] of [
+        [clients, process],
+        [process, clients]
+      ] as const) {
+        network.setLinkQuality(from, to, { ...this.quality, duplicateChance: 0, ordered: true })
+      }
+    }
+  }
+
+  private note(text: string): void {
+    this.parts.world.note(text)
+  }
+
+  private get present(): ReadonlyArray<Member> {
+    return this.parts.members.filter((member) => !member.removed)
+  }
+
+  private act(action: Action): void {
+    const { random, network, plan } = this.parts
+    const { present } = this
+    const member = random.pick(present)
+    const other = random.pick(present)
+    this.counts.set(action, (this.counts.get(action) ?? 0) + 1)
+    const say = (text: string) => this.note(`* ${text}`)
+    switch (action) {
+      case "kill":
+        if (member.process.alive) this.killAndRestart(member)
+        return
+      case "killSoon":
+        return this.killSoon(member)
+      case "killAll":
+        for (const one of present) if (one.process.alive) this.killAndRestart(one)
+        return
+      case "stop":
+        if (member.isUp) void this.stopAndRestart(member)
+        return
+      case "pause":
+        return this.pause(member)
+      case "partition": {
+        const side = present.filter(() => random.chance(0.5))
+        const rest = present.filter((one) => !side.includes(one))
+        say(`partition ${side.map((one) => one.nodeId)} from ${rest.map((one) => one.nodeId)}`)
+        return network.partition(
+          side.map((one) => one.process),
+          rest.map((one) => one.process)
+        )
+      }
+      case "isolateLeader": {
+        const leader = this.leader ?? member
+        say(`cut off node ${leader.nodeId}`)
+        const rest = present.filter((one) => one !== leader)
+        return network.partition(
+          [leader.process],
+          rest.map((one) => one.process)
+        )
+      }
+      case "cutOneWay":
+        say(`cut from node ${member.nodeId} to node ${other.nodeId}`)
+        return network.cut(member.process, other.process)
+      case "cutClients":
+        say(`cut clients off node ${member.nodeId}`)
+        return network.partition([this.parts.clients], [member.process])
+      case "heal":
+        say("heal the network")
+        return network.heal()
+      case "links":
+        this.quality = random.pick([goodLink, plan.links, plan.worstLinks])
+        say(`links: ${JSON.stringify(this.quality)}`)
+        return this.applyLinks()
+      case "slowLink":
+        say(`slow link from node ${member.nodeId} to node ${other.nodeId}`)
+        return network.setLinkQuality(member.process, other.process, { ...plan.worstLinks, delayMsMax: 1000 })
+      case "jumpClock": {
+        const ms = random.pick([-3_600_000, -1000, 1000, 3_600_000])
+        say(`the clock of node ${member.nodeId} jumps by ${ms} ms`)
+        return member.process.jumpClock(ms)
+      }
+      case "drift": {
+        const rate = random.pick([0.8, 0.95, 1, 1.05, 1.2])
+        say(`the clocks of node ${member.nodeId} run at ${rate}`)
+        return member.process.setRate(rate)
+      }
+      case "slowProcess":
+        member.process.taskMs = random.pick([0, 0.2, 2])
+        return say(`each task of node ${member.nodeId} takes ${member.process.taskMs} ms`)
+      case "diskFull":
+        member.storeFaults.full = !member.storeFaults.full
+        return say(`the disk of node ${member.nodeId} ${member.storeFaults.full ? "is full" : "has room"}`)
+      case "diskErrors":
+        say(`the disk of node ${member.nodeId} fails`)
+        member.storeFaults.errorChance = 0.2
+        return void this.restartWhenFenced(member)
+      case "slowDisk":
+        member.storeFaults.latencyMsMax = random.pick([0, 5, 50, 300])
+        return say(`calls of the disk of node ${member.nodeId} take up to ${member.storeFaults.latencyMsMax} ms`)
+      case "addNode":
+        return void this.change(() => this.addNode())
+      case "removeNode":
+        return void this.change(() => this.removeNode(member))
+      case "transfer":
+        return void this.transfer(member)
+      case "snapshot":
+        if (member.raft === undefined) return
+        say(`node ${member.nodeId} takes a snapshot`)
+        return void member.process.run(member.raft.takeSnapshot)
+    }
+  }
+
+  // --- processes
+
+  private kill(member: Member): void {
+    this.note(`* kill node ${member.nodeId}`)
+    member.kill()
+  }
+
+  private killAndRestart(member: Member): void {
+    this.kill(member)
+    void this.restartLater(member)
+  }
+
+  /** In the middle of whatever it does next. */
+  private killSoon(member: Member): void {
+    const { random } = this.parts
+    if (!member.process.alive) return
+    const tasks = random.pick([1, 3, 10, 100, 1000])
+    member.process.killAfter(tasks, () => {
+      this.note(`* node ${member.nodeId} is killed, ${tasks} tasks later`)
+      member.gone()
+      void this.restartLater(member)
+    })
+  }
+
+  private async restartLater(member: Member): Promise<void> {
+    const { world, random, plan } = this.parts
+    await world.sleep(random.next() * plan.downMsMax)
+    if (member.process.alive || member.removed) return
+    await this.start(member)
+  }
+
+  private async stopAndRestart(member: Member): Promise<void> {
+    this.note(`* stop node ${member.nodeId}`)
+    await member.stop()
+    await this.restartLater(member)
+  }
+
+  private pause(member: Member): void {
+    const { world, random, plan } = this.parts
+    const ms = random.next() * plan.pauseMsMax
+    this.note(`* pause node ${member.nodeId} for ${ms.toFixed(0)} ms`)
+    member.process.pause()
+    void world.sleep(ms).then(() => member.process.resume())
+  }
+
+  /** As whoever looks after a node would. */
+  private async restartWhenFenced(member: Member): Promise<void> {
+    const { world, random } = this.parts
+    await world.sleep(random.next() * 5_000)
+    member.storeFaults.errorChance = 0
+    if (member.raft?.status().fenced !== undefined) this.killAndRestart(member)
+  }
+
+  // --- the group
+
+  private async change(change: () => Promise<void>): Promise<void> {
+    if (this.changing || this.isDone) return
+    this.changing = true
+    try {
+      await change()
+    } finally {
+      this.changing = false
+    }
+  }
+
+  /** Asks the leader; true where it said that it is done. */
+  private async ask(change: MembershipChange): Promise<boolean> {
+    const { leader } = this
+    if (leader?.raft === undefined) return false
+    const exit = await leader.process.run(leader.raft.changeMembership(change))
+    const what = change._tag === "AddLearner" ? change.member.nodeId : "nodeId" in change ? change.nodeId : ""
+    this.note(`* ${change._tag} ${what} by node ${leader.nodeId}: ${Exit.isSuccess(exit) ? "done" : String(exit.cause)}`)
+    return Exit.isSuccess(exit)
+  }
+
+  private async addNode(): Promise<void> {
+    const { members, plan, world, random } = this.parts
+    if (this.present.length >= plan.nodesMax || members.length > 20) return
+    const member = this.parts.newMember()
+    members.push(member)
+    this.applyLinks()
+    await this.start(member)
+    const address = `node-${member.nodeId}:1`
+    for (let tries = 5; tries > 0; tries--) {
+      if (await this.ask({ _tag: "AddLearner", member: { nodeId: member.nodeId, address } })) break
+      await world.sleep(300)
+    }
+    if (random.chance(0.2)) return
+    for (let tries = 5; tries > 0; tries--) {
+      if (await this.ask({ _tag: "Promote", nodeId: member.nodeId })) break
+      await world.sleep(300)
+    }
+  }
+
+  private async removeNode(member: Member): Promise<void> {
+    const { world, random } = this.parts
+    if (this.present.length <= 1) return
+    const isRemoved = await this.ask({ _tag: "Remove", nodeId: member.nodeId })
+    if (!isRemoved) return
+    // Now and then it is left running: it must disturb nobody.
+    await world.sleep(random.pick([0, 2_000]))
+    member.removed = true
+    this.kill(member)
+  }
+
+  private async transfer(member: Member): Promise<void> {
+    const { leader } = this
+    if (leader?.raft === undefined) return
+    const exit = await leader.process.run(leader.raft.transferLeadership(member.nodeId))
+    this.note(`* from node ${leader.nodeId} to ${member.nodeId}: ${Exit.isSuccess(exit) ? "leads" : String(exit.cause)}`)
+  }
+}
