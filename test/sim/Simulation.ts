@@ -24,6 +24,7 @@ export interface Outcome {
   /** Empty where everything held. */
   readonly faults: ReadonlyArray<string>
   readonly trace: ReadonlyArray<string>
+  readonly traceHash: string
   readonly stats: {
     readonly published: number
     readonly acknowledged: number
@@ -90,6 +91,7 @@ class Simulation {
       seed: this.seed,
       faults: this.ledger.faults,
       trace: this.ledger.trace,
+      traceHash: this.host.traceHash,
       stats: {
         published: sent.length,
         acknowledged: sent.filter(({ ackedAt }) => ackedAt !== undefined).length,

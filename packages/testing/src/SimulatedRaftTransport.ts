@@ -1,17 +1,22 @@
 /**
- * The twin of the transport between Raft members over a `SimulatedNetwork`. Every message is encoded by its schema and decoded again.
+ * The twin of the transport between Raft members over a `SimulatedNetwork`: every message travels as its frozen bytes.
  */
+import { ByteReader } from "@effectmq/bytes/ByteReader"
+import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import { RaftTransport, type RaftTransportService } from "@effectmq/raft/RaftTransport"
-import { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
+import { readRaftMessages, writeRaftMessages } from "@effectmq/schemas/raft/RaftMessageBytes"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { Packr } from "msgpackr"
 import type { SimulatedNetwork } from "./SimulatedNetwork.js"
 import type { VirtualProcess } from "./VirtualProcess.js"
 
-const packr = new Packr({ useRecords: false })
-const encode = Schema.encodeSync(RaftMessage)
-const decode = Schema.decodeUnknownSync(RaftMessage)
+const writer = new ByteWriter()
+
+const encode = (message: RaftMessage): Buffer => {
+  writer.reset()
+  writeRaftMessages(writer, message.from, message.to, [message])
+  return writer.copy()
+}
 
 interface Member {
   readonly process: VirtualProcess
@@ -41,10 +46,11 @@ export class SimulatedRaftTransport {
         this.watch(message)
         const to = this.processesByNode.get(message.to)
         if (to === undefined) return
-        const bytes = packr.pack(encode(message))
+        const bytes = encode(message)
         this.network.send(process, to, bytes.length, () => {
           const member = this.membersByNode.get(message.to)
-          if (member?.incarnation === to.incarnation) member.listener(decode(packr.unpack(bytes)))
+          if (member?.incarnation !== to.incarnation) return
+          for (const each of readRaftMessages(new ByteReader(bytes))) member.listener(each)
         })
       },
       setMembers: () => undefined,

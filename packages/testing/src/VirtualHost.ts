@@ -34,6 +34,11 @@ export class VirtualHost {
     return this.world.tasksRun
   }
 
+  /** Of everything that ran so far, in order. */
+  get traceHash(): string {
+    return this.world.traceHash
+  }
+
   /** Asked before every task: true stops running, with what is scheduled left as it is. */
   get halted(): () => boolean {
     return this.world.halted

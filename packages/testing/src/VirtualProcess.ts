@@ -9,7 +9,7 @@
  * - Immediates run first in, first out; timers by the time they are due, which its own rate of time decides. Which of both kinds
  *   comes first is drawn, where the world draws.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -36,6 +36,12 @@ export interface Surroundings {
   /** Whose task is running. */
   readonly current: VirtualProcess
   note(text: string): void
+}
+
+/** Without stacks: those differ between machines, and traces must not. */
+const problemOf = (cause: Cause.Cause<unknown>): unknown => {
+  const problem = Cause.squash(cause)
+  return problem instanceof Error ? `${problem.name}: ${problem.message}` : problem
 }
 
 const described = (message: unknown): string =>
@@ -168,7 +174,7 @@ export class VirtualProcess implements Running {
       Logger.defaultLogger,
       Logger.make(({ logLevel, message, cause, annotations }) => {
         const fields = [...annotations].map(([name, value]) => ` ${name}=${String(value)}`).join("")
-        const why = (cause as Cause.Cause<unknown>)._tag === "Empty" ? "" : ` ${JSON.stringify(cause)}`
+        const why = Cause.isEmpty(cause) ? "" : `: ${described(problemOf(cause))}`
         this.world.note(`${this.name}: ${logLevel.label} ${described(message)}${fields}${why}`)
       })
     )

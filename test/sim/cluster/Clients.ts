@@ -12,7 +12,7 @@ import * as Either from "effect/Either"
 import type { ClusterPlan } from "./ClusterPlan.js"
 import type { ImageWatch } from "./ImageWatch.js"
 import type { Member } from "./Member.js"
-import type { RegisterMachine } from "./RegisterMachine.js"
+import { idOf, type RegisterMachine } from "./RegisterMachine.js"
 
 const bytesOfCall = 100
 
@@ -75,15 +75,15 @@ export class Clients {
   /** True where it was answered. */
   async write(client: number, input: RegisterInput, through?: Member): Promise<boolean> {
     const { plan, random, members, process, images } = this.parts
-    const id = `c${client}-${++this.commands}`
+    const command = { client, number: ++this.commands, input }
     const calledAt = this.moment++
     let mayHaveHappened = false
     for (let tries = random.pick([1, 3, 20]); tries > 0; tries--) {
       const member = through ?? this.leaderGuess ?? random.pick(members())
-      const answer = await this.call(member, (machine) => machine.write({ id, input }))
+      const answer = await this.call(member, (machine) => machine.write(command))
       if (answer._tag === "Answer") {
         this.leaderGuess = member
-        images.acknowledge(id)
+        images.acknowledge(idOf(command))
         this.history.push({ client, input, output: answer.value, calledAt, returnedAt: this.moment++ })
         return true
       }

@@ -122,6 +122,7 @@ export const makePlan = (random: SeededRandom): ClusterPlan => {
       electionMsMin: tickMs * random.pick([4, 8]),
       electionMsMax: tickMs * random.pick([10, 16]),
       leaseReads: false,
+      leaseMarginMs: tickMs,
       snapshotEntries: small ? random.pick([5, 20, 60]) : defaultOptions.snapshotEntries,
       snapshotBytes: small && random.chance(0.3) ? 2_000 : defaultOptions.snapshotBytes,
       snapshotChunkBytesMax: random.pick([64, 1_000, defaultOptions.snapshotChunkBytesMax]),

@@ -1,24 +1,22 @@
 /**
- * Watches what state machines make of the log: the same images at the same index, each command's effect once, and what was
- * acknowledged in every later image.
+ * Watches what state machines make of the log: images are the same at the same index, each command takes effect once, and what was
+ * acknowledged took effect. An image tells of every command that ever took effect, in order, so equal images have them all.
  */
 import type { RegisterMachine } from "./RegisterMachine.js"
 import type { Violations } from "./Violations.js"
 
-/** Whole images are compared at every so many-th index, after each restored snapshot and at the end: they are large. */
-const compareEvery = 25
-
 export class ImageWatch {
   private readonly imagesByIndex = new Map<number, string>()
   private readonly effectsById = new Map<string, number>()
-  private readonly acknowledged = new Set<string>()
+  private readonly acknowledged = new Map<string, number>()
 
   constructor(private readonly violations: Violations) {}
 
   /** A client got an answer to a write. */
   acknowledge(commandId: string): void {
-    this.acknowledged.add(commandId)
-    if (!this.effectsById.has(commandId)) this.violations.add(`${commandId} was answered, and no node applied it`)
+    const index = this.effectsById.get(commandId)
+    if (index === undefined) this.violations.add(`${commandId} was answered, and no node applied it`)
+    else this.acknowledged.set(commandId, index)
   }
 
   effect(nodeId: number, commandId: string, index: number): void {
@@ -29,30 +27,20 @@ export class ImageWatch {
     }
   }
 
-  applied(nodeId: number, machine: RegisterMachine): void {
-    if (machine.appliedIndex % compareEvery === 0) this.compare(nodeId, machine)
-  }
-
-  restored(nodeId: number, index: number, machine: RegisterMachine): void {
-    this.compare(nodeId, machine)
-    for (const [commandId, effectIndex] of this.effectsById) {
-      if (effectIndex <= index && !machine.outputs.has(commandId)) {
-        this.violations.add(`the snapshot at ${index} on node ${nodeId} lacks ${commandId}, which took effect at ${effectIndex}`)
-      }
-    }
-  }
-
+  /** The image of a node, after it applied something or began with a snapshot. */
   compare(nodeId: number, { appliedIndex, content }: RegisterMachine): void {
     const known = this.imagesByIndex.get(appliedIndex)
     if (known === undefined) this.imagesByIndex.set(appliedIndex, content)
-    else if (known !== content) this.violations.add(`the image of node ${nodeId} at ${appliedIndex} differs from another's`)
+    else if (known !== content) {
+      this.violations.add(`the image of node ${nodeId} at ${appliedIndex} is ${content}, and another's ${known}`)
+    }
   }
 
-  /** At the end, on a member that has everything. */
+  /** At the end, of a member that has everything. */
   final(nodeId: number, machine: RegisterMachine): void {
     this.compare(nodeId, machine)
-    for (const commandId of this.acknowledged) {
-      if (!machine.outputs.has(commandId)) this.violations.add(`${commandId} was answered, and node ${nodeId} does not have it`)
+    for (const [commandId, index] of this.acknowledged) {
+      if (index > machine.appliedIndex) this.violations.add(`${commandId} was answered, and node ${nodeId} does not have it`)
     }
   }
 }

@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import type { GroupWatch } from "./GroupWatch.js"
 import type { ImageWatch } from "./ImageWatch.js"
 import { RegisterMachine } from "./RegisterMachine.js"
+import { sayFailure } from "./SayFailure.js"
 import { layerWatched } from "./WatchedStore.js"
 
 export interface MemberParts {
@@ -70,7 +71,8 @@ export class Member {
     this.starts++
     const started = await this.process.start(this.layer)
     if (Exit.isFailure(started)) {
-      const cause = String(started.cause)
+      this.process.kill()
+      const cause = sayFailure(started.cause)
       return cause.includes("ProcessKilled") ? undefined : cause
     }
     this.machine = Context.get(started.value, Machine)
@@ -104,12 +106,12 @@ export class Member {
         const machine: RegisterMachine = new RegisterMachine({
           applied: (commands) => {
             group.applied(nodeId, commands)
-            images.applied(nodeId, machine)
+            images.compare(nodeId, machine)
           },
           effect: (commandId, index) => images.effect(nodeId, commandId, index),
           restored: (index) => {
             group.restored(nodeId, index)
-            images.restored(nodeId, index, machine)
+            images.compare(nodeId, machine)
           },
           leadershipBegan: (term) => group.leads(nodeId, term)
         })

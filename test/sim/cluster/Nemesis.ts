@@ -8,6 +8,7 @@ import type { VirtualWorld } from "@effectmq/testing/VirtualWorld"
 import * as Exit from "effect/Exit"
 import type { Action, ClusterPlan } from "./ClusterPlan.js"
 import type { Member } from "./Member.js"
+import { sayFailure } from "./SayFailure.js"
 
 export interface NemesisParts {
   readonly world: VirtualWorld
@@ -72,10 +73,18 @@ export class Nemesis {
     return found
   }
 
+  /** Until it is up, or killed: a start that fails for a disk that fails is tried again. */
   async start(member: Member): Promise<void> {
-    const failure = await member.start()
-    this.note(failure === undefined ? `node ${member.nodeId} started` : `node ${member.nodeId} does not start: ${failure}`)
-    if (failure !== undefined) this.parts.fault(`node ${member.nodeId} does not start: ${failure}`)
+    const { world, fault } = this.parts
+    for (;;) {
+      const failure = await member.start()
+      this.note(`node ${member.nodeId} ${failure === undefined ? "started" : `does not start: ${failure}`}`)
+      if (failure === undefined) return
+      if (member.storeFaults.errorChance === 0 && !member.storeFaults.full)
+        return fault(`node ${member.nodeId} does not start: ${failure}`)
+      await world.sleep(500)
+      if (member.process.alive || member.removed) return
+    }
   }
 
   applyLinks(): void {
@@ -262,7 +271,7 @@ export class Nemesis {
     if (leader?.raft === undefined) return false
     const exit = await leader.process.run(leader.raft.changeMembership(change))
     const what = change._tag === "AddLearner" ? change.member.nodeId : "nodeId" in change ? change.nodeId : ""
-    this.note(`* ${change._tag} ${what} by node ${leader.nodeId}: ${Exit.isSuccess(exit) ? "done" : String(exit.cause)}`)
+    this.note(`* ${change._tag} ${what} by node ${leader.nodeId}: ${Exit.isSuccess(exit) ? "done" : sayFailure(exit.cause)}`)
     return Exit.isSuccess(exit)
   }
 
@@ -300,6 +309,6 @@ export class Nemesis {
     const { leader } = this
     if (leader?.raft === undefined) return
     const exit = await leader.process.run(leader.raft.transferLeadership(member.nodeId))
-    this.note(`* from node ${leader.nodeId} to ${member.nodeId}: ${Exit.isSuccess(exit) ? "leads" : String(exit.cause)}`)
+    this.note(`* from node ${leader.nodeId} to ${member.nodeId}: ${Exit.isSuccess(exit) ? "leads" : sayFailure(exit.cause)}`)
   }
 }

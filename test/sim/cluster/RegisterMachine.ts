@@ -1,5 +1,6 @@
 /**
- * The smallest thing a Raft group can be for: registers by name. Commands carry an id and are applied once, whatever is retried.
+ * The smallest thing a Raft group can be for: registers by name. Commands carry who sent them and a number, and are applied once,
+ * whatever is retried: of each client the newest is remembered, and what is older than that is late and ignored.
  */
 import type { RaftNodeService, RaftUnavailable } from "@effectmq/raft/RaftNode"
 import type { StateMachine } from "@effectmq/raft/StateMachine"
@@ -10,8 +11,17 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 
 export interface RegisterCommand {
-  readonly id: string
+  readonly client: number
+  /** Rises with every command of a client, which has one under way at a time. */
+  readonly number: number
   readonly input: RegisterInput
+}
+
+export const idOf = ({ client, number }: Pick<RegisterCommand, "client" | "number">): string => `${client}-${number}`
+
+interface Answered {
+  readonly number: number
+  readonly output: RegisterOutput
 }
 
 /** `refused`: it did not happen. `unknown`: nobody knows. Either may be tried again with the same id. */
@@ -23,8 +33,10 @@ export class RegisterUnavailable extends Data.TaggedError("RegisterUnavailable")
 interface Registers {
   /** Of the last command. */
   readonly appliedIndex: number
-  readonly values: Record<string, RegisterValue>
-  readonly outputs: Record<string, RegisterOutput>
+  /** Of the ids of all commands that took effect, in order. */
+  readonly chain: number
+  readonly values: ReadonlyArray<readonly [string, RegisterValue]>
+  readonly answered: ReadonlyArray<readonly [number, Answered]>
 }
 
 /** What a machine tells of itself to whoever watches from outside. */
@@ -38,7 +50,6 @@ export interface MachineWatch {
 
 interface Pending {
   readonly term: number
-  readonly id: string
   readonly answer: (result: Effect.Effect<RegisterOutput, RegisterUnavailable>) => void
 }
 
@@ -53,7 +64,8 @@ const chunksOf = (bytes: Uint8Array, bytesMax: number): ReadonlyArray<Uint8Array
 export class RegisterMachine implements StateMachine {
   appliedIndex = 0
   private readonly values = new Map<string, RegisterValue>()
-  readonly outputs = new Map<string, RegisterOutput>()
+  private readonly answeredByClient = new Map<number, Answered>()
+  private chain = 0
   private readonly pendingByIndex = new Map<number, Pending>()
   private ledTerm = 0
   private raft: RaftNodeService | undefined
@@ -69,8 +81,9 @@ export class RegisterMachine implements StateMachine {
   get content(): string {
     const registers: Registers = {
       appliedIndex: this.appliedIndex,
-      values: Object.fromEntries([...this.values].sort()),
-      outputs: Object.fromEntries([...this.outputs].sort())
+      chain: this.chain,
+      values: [...this.values].sort(),
+      answered: [...this.answeredByClient].sort(([a], [b]) => a - b)
     }
     return JSON.stringify(registers)
   }
@@ -79,15 +92,15 @@ export class RegisterMachine implements StateMachine {
 
   write(command: RegisterCommand): Effect.Effect<RegisterOutput, RegisterUnavailable> {
     return Effect.async((resume) => {
-      const done = this.outputs.get(command.id)
+      const last = this.answeredByClient.get(command.client)
       // It is applied here, so it is committed.
-      if (done !== undefined) return resume(Effect.succeed(done))
+      if (last?.number === command.number) return resume(Effect.succeed(last.output))
       const proposed = this.raft?.propose(this.ledTerm, encoder.encode(JSON.stringify(command)))
       if (proposed === undefined || Either.isLeft(proposed)) {
         const message = proposed?.left.message ?? "not started"
         return resume(new RegisterUnavailable({ reason: "refused", message }))
       }
-      this.pendingByIndex.set(proposed.right, { term: this.ledTerm, id: command.id, answer: resume })
+      this.pendingByIndex.set(proposed.right, { term: this.ledTerm, answer: resume })
     })
   }
 
@@ -101,11 +114,14 @@ export class RegisterMachine implements StateMachine {
   apply(commands: ReadonlyArray<CommandEntry>): void {
     for (const { index, term, data } of commands) {
       const command = JSON.parse(decoder.decode(data)) as RegisterCommand
-      let output = this.outputs.get(command.id)
-      if (output === undefined) {
-        output = this.change(command.input)
-        this.outputs.set(command.id, output)
-        this.watch.effect(command.id, index)
+      const { client, number, input } = command
+      const last = this.answeredByClient.get(client)
+      let output = last?.number === number ? last.output : undefined
+      if (last === undefined || last.number < number) {
+        output = this.change(input)
+        this.answeredByClient.set(client, { number, output })
+        for (const digit of idOf(command)) this.chain = Math.imul(this.chain ^ digit.charCodeAt(0), 0x01000193)
+        this.watch.effect(idOf(command), index)
       }
       this.appliedIndex = index
       this.answer(index, term, output)
@@ -122,10 +138,11 @@ export class RegisterMachine implements StateMachine {
       const text = chunks.map((chunk) => decoder.decode(chunk)).join("")
       const registers = JSON.parse(text) as Registers
       this.appliedIndex = registers.appliedIndex
+      this.chain = registers.chain
       this.values.clear()
-      for (const [name, value] of Object.entries(registers.values)) this.values.set(name, value)
-      this.outputs.clear()
-      for (const [id, output] of Object.entries(registers.outputs)) this.outputs.set(id, output)
+      for (const [name, value] of registers.values) this.values.set(name, value)
+      this.answeredByClient.clear()
+      for (const [client, answered] of registers.answered) this.answeredByClient.set(client, answered)
       this.watch.restored(index, this)
     })
   }
@@ -142,12 +159,12 @@ export class RegisterMachine implements StateMachine {
     for (const { answer } of ended) answer(new RegisterUnavailable({ reason: "unknown", message: "leadership ended" }))
   }
 
-  private answer(index: number, term: number, output: RegisterOutput): void {
+  private answer(index: number, term: number, output: RegisterOutput | undefined): void {
     const pending = this.pendingByIndex.get(index)
     if (pending === undefined) return
     this.pendingByIndex.delete(index)
-    if (pending.term === term) pending.answer(Effect.succeed(output))
-    else pending.answer(new RegisterUnavailable({ reason: "unknown", message: "another leader's entry is in its place" }))
+    if (pending.term === term && output !== undefined) pending.answer(Effect.succeed(output))
+    else pending.answer(new RegisterUnavailable({ reason: "unknown", message: "another command is in its place" }))
   }
 
   private change(input: RegisterInput): RegisterOutput {

@@ -1,0 +1,111 @@
+/**
+ * `npm run sim -- [options]`: runs seeds of a simulation, in parallel over the cores.
+ *
+ *   --suite node|cluster   a broker that crashes, or a Raft group with its metadata (cluster)
+ *   --seed 7               one seed, with its trace when it fails
+ *   --seeds 500            so many, from --from on (1)
+ *   --seconds 60           no new ones after so long
+ *   --jobs 2               processes at once (the number of cores)
+ *   --trace 200            lines of the trace of a seed that fails (40), or of --seed in any case
+ *   --json path            what came out, for other programs
+ */
+import { type ChildProcess, fork } from "node:child_process"
+import { writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { type Ran, runSeed, type SuiteName, suites } from "./Suites.js"
+
+interface Order {
+  readonly suite: SuiteName
+  readonly seed: number
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`)
+
+const usage = (problem: string): never => {
+  say(
+    `${problem}\nusage: npm run sim -- [--suite node|cluster] [--seed n | --seeds n [--from n]] [--seconds n] [--jobs n] [--trace lines] [--json path]`
+  )
+  process.exit(2)
+}
+
+/** A worker: answers each order with what its seed did. */
+const work = (): void => {
+  process.on("message", ({ suite, seed }: Order) => {
+    void runSeed(suite, seed).then((ran) => process.send?.(ran))
+  })
+  process.on("disconnect", () => process.exit(0))
+}
+
+const optionsOf = (args: ReadonlyArray<string>) => {
+  const text = { type: "string" } as const
+  const names = { suite: text, seed: text, seeds: text, from: text, seconds: text, jobs: text, trace: text, json: text }
+  try {
+    return parseArgs({ args: [...args], options: names }).values
+  } catch (error) {
+    return usage((error as Error).message)
+  }
+}
+
+const lead = async (): Promise<void> => {
+  const options = optionsOf(process.argv.slice(2))
+  const number = (name: keyof typeof options, otherwise: number): number => {
+    const value = options[name] === undefined ? otherwise : Number(options[name])
+    return Number.isSafeInteger(value) && value > 0 ? value : usage(`--${name} takes a whole number from 1 on`)
+  }
+  const suite = (options.suite ?? "cluster") as SuiteName
+  if (!(suite in suites)) usage(`there is no suite ${suite}`)
+  const isOne = options.seed !== undefined
+  const first = isOne ? number("seed", 1) : number("from", 1)
+  const seeds = Array.from({ length: isOne ? 1 : number("seeds", 100) }, (_, index) => first + index)
+  const traceLines = number("trace", 40)
+  const untilMs = options.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + 1000 * number("seconds", 60)
+
+  const report = (ran: Ran): void => {
+    const isBad = ran.faults.length > 0
+    if (isBad) say(`seed ${ran.seed} FAILED: npm run sim -- --suite ${suite} --seed ${ran.seed} --trace 1000`)
+    for (const fault of ran.faults) say(`  ${fault}`)
+    if (isBad || (isOne && options.trace !== undefined)) for (const line of ran.trace.slice(-traceLines)) say(`    ${line}`)
+    if (isOne) say(`seed ${ran.seed}: ${isBad ? "failed" : "held"}, trace ${ran.traceHash}, ${JSON.stringify(ran.stats)}`)
+  }
+
+  const all: Array<Ran> = []
+  const startedMs = Date.now()
+  // A young generation large enough that most of what a turn leaves is gone when it is looked at.
+  const execArgv = [...process.execArgv, "--max-semi-space-size=32"]
+  const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
+  const runOn = (worker: ChildProcess): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const next = () => {
+        const seed = Date.now() < untilMs ? seeds.shift() : undefined
+        if (seed === undefined) {
+          worker.disconnect()
+          resolve()
+        } else worker.send({ suite, seed } satisfies Order)
+      }
+      worker.on("message", (ran: Ran) => {
+        all.push(ran)
+        report(ran)
+        next()
+      })
+      worker.on("exit", (code) => reject(new Error(`a worker ended with ${code}`)))
+      next()
+    })
+  const jobs = Math.min(seeds.length, number("jobs", cpus().length))
+  await Promise.all(Array.from({ length: jobs }, () => runOn(start())))
+
+  const failed = all.filter(({ faults }) => faults.length > 0)
+  const simulatedHours = all.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 3_600_000
+  const wallSeconds = (Date.now() - startedMs) / 1000
+  const perCpuSecond = (simulatedHours * 3600) / all.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0)
+  const speed = `${simulatedHours.toFixed(2)} simulated hours in ${wallSeconds.toFixed(0)} s, ${perCpuSecond.toFixed(0)} simulated seconds per CPU second`
+  say(`${suite}: ${all.length} seeds, ${failed.length} failed; ${speed}`)
+  if (failed.length > 0) say(`failed: ${failed.map(({ seed }) => seed).join(" ")}`)
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(all.map(({ trace, ...ran }) => ran)))
+  process.exit(failed.length > 0 ? 1 : 0)
+}
+
+if (process.argv[2] === "worker") work()
+else await lead()
