@@ -161,7 +161,11 @@ const live = (disk: SimulatedDisk, ledger: Ledger, life: number) =>
         const next = change.makes(ledger.state)
         ledger.pending = next
         const done = yield* Effect.either(change.does(store))
-        if (Either.isLeft(done) && done.left.reason !== "full") return
+        if (Either.isLeft(done) && done.left.reason !== "full") {
+          // The process ends with what it could not do, now in good order and now at once.
+          if (disk.calls % 2 === 0) disk.crash()
+          return
+        }
         if (Either.isLeft(done)) {
           ledger.pending = undefined
           yield* change.does(store)
@@ -172,21 +176,32 @@ const live = (disk: SimulatedDisk, ledger: Ledger, life: number) =>
     })
   )
 
-/** It opens, holds what it must, and takes more. */
+const settleOn = async (
+  disk: SimulatedDisk,
+  ledger: Ledger,
+  then: (store: RaftStoreService) => Effect.Effect<void, RaftStoreError>
+) => {
+  const settled = await open(disk, (store) => Effect.andThen(settle(store, ledger), () => then(store)))
+  if (Either.isLeft(settled)) throw settled.left
+}
+
+/** It opens and holds what it must. What was once read is there for ever, however soon the power fails. */
+const readThenFail = async (disk: SimulatedDisk, ledger: Ledger): Promise<SimulatedDisk> => {
+  await settleOn(disk, ledger, () => Effect.sync(() => disk.crash()))
+  return disk.restarted("lost")
+}
+
+/** It takes more. */
 const check = async (disk: SimulatedDisk, ledger: Ledger): Promise<void> => {
-  const more = commands(0, 0, 1)
-  const first = await open(disk, (store) =>
-    Effect.gen(function* () {
-      yield* settle(store, ledger)
-      more[0] = command(lastIndex(ledger.state) + 1, 99)
-      const change = write(undefined, more)
-      yield* change.does(store)
-      ledger.state = change.makes(ledger.state)
-    })
-  )
-  if (Either.isLeft(first)) throw first.left
-  const second = await open(disk.restarted("kept"), (store) => settle(store, ledger))
-  if (Either.isLeft(second)) throw second.left
+  const after = await readThenFail(disk, ledger)
+  await settleOn(after, ledger, (store) => {
+    const change = write(undefined, [command(lastIndex(ledger.state) + 1, 99)])
+    ledger.pending = change.makes(ledger.state)
+    return change.does(store)
+  })
+  ledger.state = ledger.pending ?? ledger.state
+  ledger.pending = undefined
+  await settleOn(after.restarted("kept"), ledger, () => Effect.void)
 }
 
 const diskOf = (seed: number): SimulatedDisk => {
@@ -218,6 +233,7 @@ const faults: ReadonlyArray<readonly [fault: Fault, unsynced: "lost" | "kept"]> 
   [{ kind: "partial", code: "EIO" }, "kept"],
   [{ kind: "partial", code: "ENOSPC" }, "lost"],
   [{ kind: "short" }, "lost"],
+  [{ kind: "forgotten" }, "kept"],
   [{ kind: "crash" }, "lost"],
   [{ kind: "torn" }, "lost"],
   [{ kind: "torn" }, "kept"]
@@ -271,11 +287,7 @@ describe("fault sweep of the Raft store", () => {
         disk.failAt(call, fault)
         await explain(call, disk, async () => {
           await live(disk, ledger, life)
-          // What was once read must be there for ever, however soon the power fails.
-          const again = disk.restarted(unsynced)
-          const settled = await open(again, (store) => Effect.andThen(settle(store, ledger), () => again.crash()))
-          if (Either.isLeft(settled)) throw settled.left
-          disk = again.restarted("lost")
+          disk = await readThenFail(disk.restarted(unsynced), ledger)
         })
       }
     }

@@ -15,10 +15,12 @@ const trailLength = 1024
  * - `error`: nothing is done. `partial`: half of a write is done, then the error. `short`: half of a write is done and so reported.
  * - `crash`: the machine stops before the call, `torn`: in the middle of it. Every later call fails.
  * - `flip`: one bit of what is written or read is turned. Calls that move no bytes are not affected.
+ * - `forgotten`: a sync fails, and the system takes what it was to sync for synced: it is read until the power fails, and no later
+ *   sync brings it to the device. Other calls are not affected.
  */
 export type Fault =
   | { readonly kind: "error" | "partial"; readonly code: "EIO" | "ENOSPC" }
-  | { readonly kind: "short" | "crash" | "torn" | "flip" }
+  | { readonly kind: "short" | "crash" | "torn" | "flip" | "forgotten" }
 
 interface Content {
   bytes: Buffer
@@ -282,10 +284,12 @@ export class SimulatedDisk implements DiskService {
   }
 
   syncNow(file: DiskFile): void {
-    this.#call("sync", file.path)
+    const fault = this.#call("sync", file.path)
     const inode = inodeOf(file)
-    for (const change of inode.unsynced) doAgain(inode.synced, change)
+    const forgotten = fault?.kind === "forgotten"
+    if (!forgotten) for (const change of inode.unsynced) doAgain(inode.synced, change)
     inode.unsynced = []
+    if (forgotten) throw new DiskError("EIO", `sync ${file.path} was made to fail`)
   }
 
   truncateNow(file: DiskFile, sizeBytes: number): void {

@@ -9,7 +9,7 @@
 import { dirname } from "node:path"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
-import { Disk, DiskError, type DiskService } from "@effectmq/storage/Disk"
+import { Disk, DiskError, type DiskService, readWhole, writevFully } from "@effectmq/storage/Disk"
 import * as Effect from "effect/Effect"
 import { newStoreId } from "./NewStoreId.js"
 import { connect, makeTables } from "./SqliteFile.js"
@@ -84,18 +84,21 @@ export const makeIfMissing = <E, R>(filename: string, clientOf: (path: string) =
  * SQLite's log, to be synced; open for the scope. SQLite has it open as long as the database is, and locks nothing in it, so that it
  * does no harm to have it open twice.
  *
- * What was read may be in the system's cache only, left by a process that was killed: it is synced before anything stands on it.
+ * What was read of it may be in the system's cache only: a process was killed before a sync, or a sync failed, after which the system
+ * takes what it has for synced. So it is written once more, and synced, before anything stands on it.
  */
 export const openLog = (filename: string) =>
   Effect.gen(function* () {
     const disk = yield* Disk
     const path = `${filename}-wal`
-    if (!(yield* onDisk(() => exists(disk, path)))) return yield* refuse("io", "SQLite keeps no log beside it")
+    const content = yield* onDisk(() => readWhole(disk, path))
+    if (content === undefined) return yield* refuse("io", "SQLite keeps no log beside it")
     const file = yield* Effect.acquireRelease(
       onDisk(() => disk.open(path, "write")),
       (open) => Effect.sync(() => disk.close(open))
     )
     const sync = onDisk(() => disk.sync(file))
+    if (content.length > 0) yield* onDisk(() => writevFully(disk, file, [content], 0))
     yield* sync
     yield* onDisk(() => disk.syncDirectory(dirname(filename)))
     return { sync }
