@@ -201,7 +201,8 @@ const faults: ReadonlyArray<readonly [fault: Fault, unsynced: "lost" | "kept", e
   [{ kind: "partial", code: "EIO" }, "kept", 3, 2],
   [{ kind: "partial", code: "ENOSPC" }, "kept", 3, 3],
   [{ kind: "crash" }, "kept", 3, 2],
-  [{ kind: "torn" }, "kept", 3, 1]
+  [{ kind: "torn" }, "kept", 3, 1],
+  [{ kind: "forgotten" }, "kept", 1, 1]
 ]
 
 describe("fault sweep", () => {
@@ -246,8 +247,12 @@ describe("fault sweep", () => {
         if (unsynced === "lost") ledgers.cached.acknowledged.clear()
         const running = await startBare(disk)
         await explain(broken, call, fault, () => verify(running, ledgers, unsynced), `seed ${seed}, life ${life}`)
+        // What was once served must be there for ever, however soon the power fails.
+        const fails = random() < 0.5
+        if (fails) disk.crash()
         await running.close()
-        disk = disk.restarted("kept")
+        disk = disk.restarted(fails ? "lost" : "kept")
+        if (fails) ledgers.cached.acknowledged.clear()
       }
     }
   }, 120_000)

@@ -2,12 +2,12 @@
  * From the files of a directory to a running log: the catalog, then the frames of the write-ahead log from where the catalog says.
  *
  * Only the log's tail is read; segments and their indexes wait until somebody reads them. What was never synced and is torn is cut.
- * What is read is synced before anything is built upon it.
+ * What was read is made durable before anything is built upon it.
  * Damage to what was synced is reported as `corrupt` and nothing is changed: the answer is a replica or a backup, not less data.
  */
 import { join } from "node:path"
 import { shardIdFromString } from "@effectmq/schemas/ShardId"
-import { type DiskFile, type DiskService, readFully } from "../../Disk.js"
+import { type DiskFile, type DiskService, readFully, writeFully } from "../../Disk.js"
 import type { ShardOptions } from "../../Shard.js"
 import { type Catalog, loadCatalog, saveCatalog } from "./Catalog.js"
 import { FileLog, type FileLogHooks } from "./FileLog.js"
@@ -96,6 +96,12 @@ const replayFile = async (disk: DiskService, found: FoundFile, next: WalHeader |
     replay.frame(kind, number, whole.subarray(start, end), () => `${start} of ${path}`)
   )
   if (scan.damagedAt !== undefined) throw corrupt(`${path} is damaged at ${scan.damagedAt}, in what was once synced`)
+  // The end of the last file may be in the system's cache only, left by a process that was killed before a sync, or by a sync that
+  // failed, after which the system takes it for synced. It is written once more and synced before anything is built upon it.
+  if (next === undefined) {
+    await writeFully(disk, found.file, whole.subarray(0, scan.end), 0)
+    await disk.sync(found.file)
+  }
   return scan.end
 }
 
@@ -189,8 +195,6 @@ const build = async (disk: DiskService, options: FileLogOptions, log: FileLog, f
   }
   restore(log, catalog)
   const sequence = sequenceOf(found, catalog.walSequence)
-  // A process that was killed may have left what only the system's cache holds: what is built upon is made durable first.
-  for (const { file } of sequence) await disk.sync(file)
   await disk.syncDirectory(join(options.directory, "wal"))
   await disk.syncDirectory(segmentsDirectory)
   await disk.syncDirectory(options.directory)
