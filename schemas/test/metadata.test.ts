@@ -1,5 +1,6 @@
 /** The bytes of metadata events, commands and errors are frozen: golden/ is written once per version and never edited. */
 import { readFileSync } from "node:fs"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
@@ -8,6 +9,7 @@ import { MetadataError } from "../src/errors/MetadataError.js"
 import { metadataCommandCodec, metadataEventCodec } from "../src/metadata/MetadataCodec.js"
 import { MetadataCommand } from "../src/metadata/MetadataCommand.js"
 import { MetadataEvent } from "../src/metadata/MetadataEvent.js"
+import { type PlainForm, plainForm } from "../src/metadata/PlainForm.js"
 import { type Json, stableJson } from "../src/metadata/StableJson.js"
 import { commands, errors, events, laterCommands, laterErrors, laterEvents } from "./metadataSamples.js"
 
@@ -49,6 +51,51 @@ describe("golden bytes", () => {
     const decode = Schema.decodeUnknownSync(MetadataError)
     const decoded = goldenOf("errors").map((line) => decode(JSON.parse(line)))
     expect(decoded.map((error) => [error._tag, error.message])).toEqual(allErrors.map((error) => [error._tag, error.message]))
+  })
+})
+
+describe("the plain form of events and commands", () => {
+  const eventForm = plainForm(MetadataEvent)
+  const commandForm = plainForm(MetadataCommand)
+  const anyEvent = Arbitrary.make(MetadataEvent)
+  const anyCommand = Arbitrary.make(MetadataCommand)
+
+  it("writes what the schema encodes, and reads what it decodes", () => {
+    const same = <A, I>(form: PlainForm<A>, schema: Schema.Schema<A, I>, value: A) => {
+      expect(form.write(value)).toBe(stableJson(Schema.encodeSync(schema)(value) as Json))
+      const stored: unknown = JSON.parse(form.write(value))
+      expect(form.read(stored)).toStrictEqual(Schema.decodeUnknownSync(schema)(stored))
+    }
+    fc.assert(
+      fc.property(anyEvent, (event) => same(eventForm, MetadataEvent, event)),
+      { numRuns: 300 }
+    )
+    fc.assert(
+      fc.property(anyCommand, (command) => same(commandForm, MetadataCommand, command)),
+      { numRuns: 300 }
+    )
+  })
+
+  it("reads nothing that the schema refuses, and nothing that it does not name", () => {
+    const decode = Schema.decodeUnknownEither(MetadataEvent)
+    fc.assert(
+      fc.property(anyEvent, fc.jsonValue(), fc.nat(), (event, wrong, at) => {
+        const fields = Object.entries(event)
+        const [name] = fields[at % fields.length] as [string, unknown]
+        const altered: unknown = JSON.parse(JSON.stringify({ ...event, [name]: wrong, more: 1 }))
+        const read = eventForm.read(altered)
+        const decoded = decode(altered)
+        if (read !== undefined) expect(Either.getOrThrow(decoded)).toStrictEqual(read)
+        if (Either.isLeft(decoded)) expect(read).toBeUndefined()
+      }),
+      { numRuns: 500 }
+    )
+  })
+
+  it("writes nothing that does not fit", () => {
+    const wrong = { _tag: "TenantDeleted", tenant: 1 } as unknown as MetadataEvent
+    expect(() => metadataEventCodec.encode(wrong)).toThrow("does not fit")
+    expect(() => metadataEventCodec.encode({ _tag: "ConfigSet", key: "k", value: Number.NaN })).toThrow("does not fit")
   })
 })
 

@@ -9,7 +9,7 @@ import { defaultOptions as raftDefaults, type RaftNodeOptions } from "@effectmq/
 import { RaftStore, type RaftStoreError } from "@effectmq/raft/RaftStore"
 import type { RaftTransport } from "@effectmq/raft/RaftTransport"
 import type { Meters } from "@effectmq/metrics/Meters"
-import { type MetadataError, MetadataUnavailable, type NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
+import type { MetadataError, NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
 import type { Node } from "@effectmq/schemas/metadata/Node"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Context from "effect/Context"
@@ -77,23 +77,14 @@ export interface MetadataMemberServices {
   readonly usable: Effect.Effect<void, MetadataError>
 }
 
-const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService, waitMsMax: number): MetadataService => {
-  const late = new MetadataUnavailable({
-    reason: "no-leader",
-    message: "no majority of the cluster's nodes could be reached in time"
-  })
-  return {
-    image: () => machine.view.image(),
-    sync: raft.readBarrier.pipe(
-      Effect.mapError(readUnavailableOf),
-      Effect.timeoutFail({ duration: waitMsMax, onTimeout: () => late }),
-      Effect.map(() => machine.view.image())
-    ),
-    isStale: () => MemberPeer.isStale(raft.status()),
-    changes: machine.view.changes,
-    onChange: (listener) => machine.view.onChange(listener)
-  }
-}
+/** Raft itself bounds the time of a read. */
+const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService): MetadataService => ({
+  image: () => machine.view.image(),
+  sync: Effect.mapBoth(raft.readBarrier, { onFailure: readUnavailableOf, onSuccess: () => machine.view.image() }),
+  isStale: () => MemberPeer.isStale(raft.status()),
+  changes: machine.view.changes,
+  onChange: (listener) => machine.view.onChange(listener)
+})
 
 /** The others call this node where it says now, and not where it was when it joined. */
 const keepAddress = (
@@ -137,7 +128,11 @@ export const make = (
       runFork(Effect.logError(message, ...details))
     })
     const { initialMembers } = options
-    const raft = yield* RaftNode.make({ ...raftDefaults, ...options.raft, nodeId, initialMembers, contacts }, machine)
+    const readTimeoutMs = options.syncMsMax ?? syncMsMax
+    const raft = yield* RaftNode.make(
+      { ...raftDefaults, readTimeoutMs, ...options.raft, nodeId, initialMembers, contacts },
+      machine
+    )
     yield* machine.serve(raft)
 
     const roll = new Roll()
@@ -156,7 +151,7 @@ export const make = (
         commandsWaitingMax: options.machine?.commandsWaitingMax ?? machineDefaults.commandsWaitingMax
       }
     })
-    const metadata = metadataOf(machine, raft, options.syncMsMax ?? syncMsMax)
+    const metadata = metadataOf(machine, raft)
     const membership = () => raft.status().membership
     const local = { report: MemberPeer.report(raft, machine) }
     const status = clusterStatus({ nodeId, local, peers, membership, metadata })

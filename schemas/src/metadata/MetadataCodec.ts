@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { MetadataCommand } from "./MetadataCommand.js"
 import { MetadataEvent } from "./MetadataEvent.js"
 import { nodeVersion } from "./Node.js"
-import { type Json, stableJson } from "./StableJson.js"
+import { plainForm } from "./PlainForm.js"
 
 /**
  * Of the form in which a value is written: 1 for every kind, save those that have gained fields since. The lowest one that can say
@@ -37,11 +37,15 @@ export interface MetadataCodec<A> {
 }
 
 const codec = <A extends MetadataEvent | MetadataCommand, I>(what: string, schema: Schema.Schema<A, I>): MetadataCodec<A> => {
-  const encode = Schema.encodeSync(schema)
+  const form = plainForm(schema)
   const decode = Schema.decodeUnknownEither(schema)
   const refuse = (message: string) => Either.left(new MetadataDecodeError({ message: `${what}: ${message}` }))
   return {
-    encode: (value) => stableJson({ ...(encode(value) as object), _version: versionOf(value) } as Json),
+    // In the order of stable JSON the version comes first behind the tag.
+    encode: (value) => {
+      const prefix = `{"_tag":"${value._tag}"`
+      return `${prefix},"_version":${versionOf(value)}${form.write(value).slice(prefix.length)}`
+    },
     decode: (text) => {
       let parsed: unknown
       try {
@@ -50,11 +54,13 @@ const codec = <A extends MetadataEvent | MetadataCommand, I>(what: string, schem
         return refuse("not JSON")
       }
       if (typeof parsed !== "object" || parsed === null) return refuse("not an object")
-      const { _version, ...fields } = parsed as Record<string, unknown>
-      if (!isKnown(fields._tag, _version))
-        return refuse(`version ${String(_version)} of ${String(fields._tag)} is not known here, upgrade this node`)
+      const { _tag, _version } = parsed as Record<string, unknown>
+      if (!isKnown(_tag, _version))
+        return refuse(`version ${String(_version)} of ${String(_tag)} is not known here, upgrade this node`)
+      const read = form.read(parsed)
+      if (read !== undefined) return Either.right(read)
       return Either.mapLeft(
-        decode(fields),
+        decode(parsed),
         (error) => new MetadataDecodeError({ message: `${what}: ${ParseResult.TreeFormatter.formatErrorSync(error)}` })
       )
     }

@@ -35,13 +35,16 @@ export function* writeSnapshot(content: SnapshotContent, bytesMax: number): Gene
   const digest = createHash("sha256")
   let parts: Array<Buffer> = []
   let bytes = 0
-  const add = (line: string): void => {
-    const part = Buffer.from(`${line}\n`, "utf8")
+  let text = ""
+  const flush = (): void => {
+    const part = Buffer.from(text, "utf8")
+    text = ""
     digest.update(part)
     parts.push(part)
     bytes += part.length
   }
   function* full(): Generator<Uint8Array> {
+    flush()
     if (bytes < bytesMax) return
     const gathered = Buffer.concat(parts, bytes)
     let from = 0
@@ -52,14 +55,17 @@ export function* writeSnapshot(content: SnapshotContent, bytesMax: number): Gene
 
   const { index, hash } = content.point
   const sequence = content.image.version
-  add(stableJson({ _tag: "MetadataSnapshot", _version: snapshotVersion, chain: hashToHex(hash), index, sequence }))
+  text = `${stableJson({ _tag: "MetadataSnapshot", _version: snapshotVersion, chain: hashToHex(hash), index, sequence })}\n`
   let lines = 0
   for (const event of imageEvents(content.image)) {
-    add(metadataEventCodec.encode(event))
-    yield* full()
-    if (++lines % eventsPerSlice === 0) yield undefined
+    text += `${metadataEventCodec.encode(event)}\n`
+    if (++lines % eventsPerSlice === 0) {
+      yield* full()
+      yield undefined
+    }
   }
-  add(endLine(lines, digest.copy().digest("hex")))
+  flush()
+  text = `${endLine(lines, digest.copy().digest("hex"))}\n`
   yield* full()
   if (bytes > 0) yield Buffer.concat(parts, bytes)
 }

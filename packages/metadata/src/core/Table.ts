@@ -50,8 +50,12 @@ export class Table<V> implements Iterable<readonly [string, V]> {
     return this.entriesByKey[Symbol.iterator]()
   }
 
-  /** In the order of the keys' code units: the same for equal tables. */
+  /** In the order of the keys' code units: the same for equal tables. Keys are sorted at once, values looked up as they are asked for. */
+  *inOrder(): Generator<readonly [key: string, value: V]> {
+    for (const key of Array.from(this.keys()).sort()) yield [key, this.get(key) as V]
+  }
+
   sorted(): ReadonlyArray<readonly [key: string, value: V]> {
-    return Array.from(this.entriesByKey).sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0))
+    return Array.from(this.inOrder())
   }
 }

@@ -6,10 +6,12 @@ import type { Image } from "./Image.js"
 import type { RecentCommand } from "./RecentCommands.js"
 import type { Table } from "./Table.js"
 
-const values = <V>(table: Table<V>): ReadonlyArray<V> => table.sorted().map(([, value]) => value)
+function* values<V>(table: Table<V>): Generator<V> {
+  for (const [, value] of table.inOrder()) yield value
+}
 
 function* remembered(commands: Table<RecentCommand>): Generator<MetadataEvent> {
-  for (const [commandId, { command, reply }] of commands.sorted()) yield { _tag: "CommandApplied", commandId, command, reply }
+  for (const [commandId, { command, reply }] of commands.inOrder()) yield { _tag: "CommandApplied", commandId, command, reply }
 }
 
 /** One after another, so that whoever has more to do can pause in between. */
@@ -27,7 +29,7 @@ export function* imageEvents(image: Image): Generator<MetadataEvent> {
   for (const user of values(image.usersByName)) yield { _tag: "UserPut", ...user }
   for (const rules of values(image.aclRulesByTenant)) for (const rule of rules) yield { _tag: "AclPut", ...rule }
   for (const ban of values(image.bansByKey)) yield { _tag: "BanPut", ...ban }
-  for (const [key, value] of image.configByKey.sorted()) yield { _tag: "ConfigSet", key, value }
+  for (const [key, value] of image.configByKey.inOrder()) yield { _tag: "ConfigSet", key, value }
   // The older generation is full whenever it is not empty, so that remembering the newer one makes it the older again.
   yield* remembered(image.recentCommands.older)
   yield* remembered(image.recentCommands.newer)
