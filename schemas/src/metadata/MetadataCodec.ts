@@ -55,8 +55,11 @@ const codec = <A extends MetadataEvent | MetadataCommand, I>(what: string, schem
       }
       if (typeof parsed !== "object" || parsed === null) return refuse("not an object")
       const { _tag, _version } = parsed as Record<string, unknown>
-      if (!isKnown(_tag, _version))
-        return refuse(`version ${String(_version)} of ${String(_tag)} is not known here, upgrade this node`)
+      // The schema makes text of a tag, which not every object can be.
+      if (typeof _tag !== "string") return refuse("without a tag")
+      if (!isKnown(_tag, _version)) {
+        return refuse(`version ${JSON.stringify(_version)} of ${_tag} is not known here, upgrade this node`)
+      }
       const read = form.read(parsed)
       if (read !== undefined) return Either.right(read)
       return Either.mapLeft(
