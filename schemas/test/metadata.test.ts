@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -66,23 +67,23 @@ describe("the plain form of events and commands", () => {
       const stored: unknown = JSON.parse(form.write(value))
       expect(form.read(stored)).toStrictEqual(Schema.decodeUnknownSync(schema)(stored))
     }
-    fc.assert(
-      fc.property(anyEvent, (event) => same(eventForm, MetadataEvent, event)),
+    FastCheck.assert(
+      FastCheck.property(anyEvent, (event) => same(eventForm, MetadataEvent, event)),
       { numRuns: 300 }
     )
-    fc.assert(
-      fc.property(anyCommand, (command) => same(commandForm, MetadataCommand, command)),
+    FastCheck.assert(
+      FastCheck.property(anyCommand, (command) => same(commandForm, MetadataCommand, command)),
       { numRuns: 300 }
     )
   })
 
   it("reads nothing that the schema refuses, and nothing that it does not name", () => {
     const decode = Schema.decodeUnknownEither(MetadataEvent)
-    fc.assert(
-      fc.property(anyEvent, fc.jsonValue(), fc.nat(), (event, wrong, at) => {
+    FastCheck.assert(
+      FastCheck.property(anyEvent, FastCheck.jsonValue(), FastCheck.nat(), (event, wrong, at) => {
         const fields = Object.entries(event)
         const [name] = fields[at % fields.length] as [string, unknown]
-        fc.pre(name !== "_tag" || typeof wrong === "string")
+        FastCheck.pre(name !== "_tag" || typeof wrong === "string")
         const altered: unknown = JSON.parse(JSON.stringify({ ...event, [name]: wrong, more: 1 }))
         const read = eventForm.read(altered)
         const decoded = decode(altered)
