@@ -7,6 +7,8 @@
  *   --seconds 3      measured seconds of a run, after a warm-up of one
  *   --write          put the rows into docs/benchmarks.md
  *
+ * `npm run bench -- metadata` with the same options: the metadata of one node and of a cluster, see metadata/main.mjs.
+ *
  * Peers take turns within each run, so that a noisy moment hits all of them.
  */
 import { cpus } from "node:os"
@@ -31,6 +33,13 @@ const { values: options, positionals } = parseArgs({
 })
 const say = (text) => process.stdout.write(`${text}\n`)
 
+if (positionals.join() === "metadata") {
+  const machine = `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), Node ${process.versions.node}`
+  const { benchMetadata } = await import("./metadata/main.mjs")
+  const [runs, seconds] = [Number(options.runs), Number(options.seconds)]
+  process.exit(await benchMetadata({ chosen: options.cases?.split(","), runs, seconds, write: options.write, say, machine }))
+}
+
 if (options.list) {
   for (const [name, one] of Object.entries(cases)) say(`${name}: ${one.title}`)
   process.exit(0)
@@ -41,7 +50,7 @@ const runs = Number(options.runs)
 const seconds = Number(options.seconds)
 const unknown = [...chosen.filter((name) => !(name in cases)), ...asked.filter((name) => !(name in peers))]
 if (positionals.join() !== "mqtt" || unknown.length > 0 || !(runs >= 1) || !(seconds > 0)) {
-  say(`usage: npm run bench -- mqtt [--cases a,b] [--peers a,b] [--runs n] [--seconds n] [--write] [--list]`)
+  say(`usage: npm run bench -- mqtt|metadata [--cases a,b] [--peers a,b] [--runs n] [--seconds n] [--write] [--list]`)
   if (unknown.length > 0) say(`unknown: ${unknown.join(", ")}`)
   process.exit(2)
 }

@@ -14,9 +14,9 @@ export const pinning = canPin ? "broker on core 0, generator on core 1" : "not p
 
 const children = new Set()
 
-/** Starts a program on one core; what it says on its standard error goes to `onLine`, line by line. */
+/** Starts a program on one core, or on any where none is named; what it says on its standard error goes to `onLine`, line by line. */
 export const start = (core, command, args, { env = {}, onLine = () => {} } = {}) => {
-  const [program, list] = canPin ? ["taskset", ["-c", String(core), command, ...args]] : [command, args]
+  const [program, list] = canPin && core !== undefined ? ["taskset", ["-c", String(core), command, ...args]] : [command, args]
   const child = spawn(program, list, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } })
   child.output = ""
   child.errors = ""

@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 
-const begin = "<!-- results: begin -->"
-const end = "<!-- results: end -->"
+const beginOf = (section) => `<!-- ${section}: begin -->`
+const endOf = (section) => `<!-- ${section}: end -->`
 
 export const number = (value) => {
   if (value === undefined || Number.isNaN(value)) return "-"
@@ -78,7 +78,8 @@ export const table = (rows) => {
 }
 
 /** Puts the rows into the page; `about` is their date, runs and versions. */
-export const writePage = (path, rows, about) => {
+export const writePage = (path, rows, about, section = "results") => {
+  const [begin, end] = [beginOf(section), endOf(section)]
   if (!existsSync(path)) throw new Error(`${path} is missing`)
   const page = readFileSync(path, "utf8")
   const [head, rest] = page.split(begin)

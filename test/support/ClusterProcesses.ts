@@ -26,6 +26,8 @@ export interface HttpAnswer {
 export class ClusterProcesses {
   private readonly folder = mkdtempSync(join(tmpdir(), "effectmq-cluster-"))
   private readonly nodesById = new Map<number, BrokerProcess>()
+  /** `cluster.nodes` of all of them. */
+  private listed = ""
   readonly links: LinkProxy
   readonly nodeIds: ReadonlyArray<number>
 
@@ -45,24 +47,40 @@ export class ClusterProcesses {
       const rpc = await freePort()
       ports.set(nodeId, { rpc, door: await cluster.links.open(nodeId, rpc) })
     }
-    const members = [...ports].map(([nodeId, { door }]) => `${nodeId}@127.0.0.1:${door}`).join(",")
+    cluster.listed = [...ports].map(([nodeId, { door }]) => `${nodeId}@127.0.0.1:${door}`).join(",")
     await Promise.all(
       [...ports].map(async ([nodeId, { rpc }]) => {
-        const settings: Settings = {
-          "log.level": "warn",
-          ...options.settings,
-          "node.id": nodeId,
-          "node.name": `node-${nodeId}`,
-          "cluster.rpc.port": rpc,
-          "cluster.nodes": members
-        }
-        const dataDir = options.directoryOf?.(nodeId) ?? join(cluster.folder, `node-${nodeId}`)
-        const node = await BrokerProcess.prepare({ dataDir, settings })
-        cluster.nodesById.set(nodeId, node)
+        const node = await cluster.prepare(nodeId, rpc, options)
         await node.start()
       })
     )
     return cluster
+  }
+
+  /** One more node that knows the others and is none of the voters, not started; answers where it is reached. */
+  async prepareGuest(nodeId: number, settings: Settings): Promise<string> {
+    const rpc = await freePort()
+    await this.prepare(nodeId, rpc, { settings })
+    return `127.0.0.1:${rpc}`
+  }
+
+  private async prepare(
+    nodeId: number,
+    rpc: number,
+    options: Pick<ClusterProcessesOptions, "settings" | "directoryOf">
+  ): Promise<BrokerProcess> {
+    const settings: Settings = {
+      "log.level": "warn",
+      ...options.settings,
+      "node.id": nodeId,
+      "node.name": `node-${nodeId}`,
+      "cluster.rpc.port": rpc,
+      "cluster.nodes": this.listed
+    }
+    const dataDir = options.directoryOf?.(nodeId) ?? join(this.folder, `node-${nodeId}`)
+    const node = await BrokerProcess.prepare({ dataDir, settings })
+    this.nodesById.set(nodeId, node)
+    return node
   }
 
   node(nodeId: number): BrokerProcess {
