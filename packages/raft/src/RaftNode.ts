@@ -15,7 +15,8 @@ import { defaultLimits, type MachineOptions } from "./core/MachineOptions.js"
 import { RaftMachine } from "./core/RaftMachine.js"
 import { RaftViolation } from "./core/RaftViolation.js"
 import { meters, registerGauges } from "./internal/RaftMeters.js"
-import { RaftDriver, restore } from "./internal/RaftDriver.js"
+import { restore } from "./internal/DurableWork.js"
+import { RaftDriver } from "./internal/RaftDriver.js"
 import type { RaftNodeOptions } from "./RaftNodeOptions.js"
 import { RaftStore, RaftStoreError } from "./RaftStore.js"
 import { RaftTransport } from "./RaftTransport.js"
@@ -158,9 +159,9 @@ export const make = (
       scope,
       firstReadId: Math.floor(Math.random() * 2 ** 31) * 2 ** 20 + 1
     })
-    registerGauges(metersService, () => driver.status())
+    registerGauges(metersService, () => driver.board.status())
     if (machine.snapshot !== undefined) {
-      const restored = restore({ store, stateMachine }, machine.snapshot)
+      const restored = restore(store, stateMachine, machine.snapshot)
       yield* Effect.catchAll(restored, (failure) =>
         typeof failure === "string" ? Effect.sync(() => driver.fence(failure)) : Effect.fail(failure)
       )
@@ -184,7 +185,7 @@ export const make = (
 
     return {
       storeId: stored.storeId,
-      status: () => driver.status(),
+      status: () => driver.board.status(),
       propose: (term, data) => driver.propose(term, data),
       readBarrier: Effect.async<number, RaftUnavailable>((resume) => {
         const unavailable = driver.unavailable()
@@ -203,7 +204,7 @@ export const make = (
         if (unavailable !== undefined) return resume(unavailable)
         driver.snapshots.wish((outcome) => resume("index" in outcome ? Effect.succeed(outcome) : outcome))
       }),
-      onStatus: (listener) => driver.onStatus(listener),
+      onStatus: (listener) => driver.board.onStatus(listener),
       fence: (reason) => driver.fence(reason)
     }
   })

@@ -193,7 +193,7 @@ export class RaftMachine {
     this.raft.log.compact(Math.min(index, this.raft.snapshot?.index ?? 0))
   }
 
-  /** A chunk or the whole of an incoming snapshot could not be stored: the leader is to begin again. To be called instead of `advance`'s install. */
+  /** A chunk or the whole of an incoming snapshot could not be stored: it begins anew. Called before `advance`. */
   snapshotFailed(): void {
     const { raft } = this
     raft.receiving = undefined

@@ -2,8 +2,9 @@
  * What comes out of a Raft machine, to be done in this order:
  *
  * 1. `messages` are sent. They depend on nothing that is not durable; a leader's entries go out beside its own write.
- * 2. `write` is made durable, then `chunks` are staged.
- * 3. `committed` is applied, then `install`, if any, completes the staged snapshot (`discard`) and replaces the state.
+ * 2. `write` is made durable.
+ * 3. `committed` is applied. `chunks` are staged, and `install`, if any, is completed (`discard`) and takes the place of the state;
+ *    where that cannot be stored, `snapshotFailed` is called and no `SnapshotReply` is sent.
  * 4. `messagesAfterWrite` are sent, `chunkReads` are read and sent, `reads` are answered when their index is applied.
  * 5. `advance` tells the machine.
  */

@@ -17,20 +17,19 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import { entryBytes } from "../core/Log.js"
 import type { RaftMachine } from "../core/RaftMachine.js"
-import type { ChunkRead, ReceivedChunk, Ready } from "../core/Ready.js"
-import type { RaftStatus } from "../RaftNode.js"
+import type { Ready } from "../core/Ready.js"
 import type { RaftNodeOptions } from "../RaftNodeOptions.js"
-import type { RaftStoreError, RaftStoreService, RaftWrite } from "../RaftStore.js"
+import type { RaftStoreError, RaftStoreService } from "../RaftStore.js"
 import type { RaftTransportService } from "../RaftTransport.js"
 import { RaftUnavailable } from "../RaftUnavailable.js"
 import type { StateMachine } from "../StateMachine.js"
+import { chunkMessage, persist, restore, stage } from "./DurableWork.js"
 import { LeaderWishes, refused } from "./LeaderWishes.js"
 import type { RaftMeters } from "./RaftMeters.js"
 import { ReadBarriers } from "./ReadBarriers.js"
-import { isFull, SnapshotTaking } from "./SnapshotTaking.js"
+import { SnapshotTaking } from "./SnapshotTaking.js"
+import { StatusBoard } from "./StatusBoard.js"
 
-const fullRetryMsMin = 50
-const fullRetryMsMax = 2_000
 /** Commands applied in a turn before others get theirs. */
 const appliedPerTurnMax = 5_000
 
@@ -57,8 +56,9 @@ export class RaftDriver {
   private wakeUp: (() => void) | undefined
   /** The term that the state machine leads in, as it knows; 0 for none. */
   private ledTerm = 0
-  private known: RaftStatus | undefined
-  private readonly listeners = new Set<(status: RaftStatus) => void>()
+  /** What the transport knows of the members is committed. */
+  private membersAreFinal = false
+  readonly board: StatusBoard
   readonly reads: ReadBarriers
   readonly wishes: LeaderWishes
   readonly snapshots: SnapshotTaking
@@ -70,6 +70,7 @@ export class RaftDriver {
     const ticks = (ms: number) => Math.max(1, Math.ceil(ms / options.tickMs))
     this.parts = parts
     this.machine = machine
+    this.board = new StatusBoard(options.nodeId, options.tickMs, machine, () => this.fenced)
     this.reads = new ReadBarriers(
       options.readBarriersMax,
       ticks(options.readTimeoutMs),
@@ -88,6 +89,7 @@ export class RaftDriver {
   }
 
   receive(message: RaftMessage): void {
+    if (this.fenced !== undefined) return
     this.parts.meters.received.value++
     if (this.inbox.length >= this.parts.options.inboxMessagesMax) {
       this.parts.meters.dropped.value++
@@ -125,35 +127,6 @@ export class RaftDriver {
     if (this.fenced !== undefined || this.closed) return
     this.fenced = reason
     this.wake()
-  }
-
-  status(): RaftStatus {
-    const { machine, parts } = this
-    const { tickMs } = parts.options
-    return {
-      nodeId: parts.options.nodeId,
-      role: machine.role === "follower" && !machine.isVoter ? "learner" : machine.role,
-      term: machine.term,
-      leaderId: machine.leaderId,
-      firstIndex: machine.firstIndex,
-      lastIndex: machine.lastIndex,
-      commitIndex: machine.commitIndex,
-      appliedIndex: machine.appliedIndex,
-      snapshotIndex: machine.snapshot?.index ?? 0,
-      membership: machine.membership,
-      followers: Array.from(machine.followers, ({ nodeId, matchIndex, state, silentTicks }) => ({
-        nodeId,
-        matchIndex,
-        state,
-        silentMs: silentTicks * tickMs
-      })),
-      fenced: this.fenced
-    }
-  }
-
-  onStatus(listener: (status: RaftStatus) => void): () => void {
-    this.listeners.add(listener)
-    return () => void this.listeners.delete(listener)
   }
 
   /** Ticks follow the machine's own time, not the calendar's; those that a busy or paused process missed are told as missed. */
@@ -202,6 +175,7 @@ export class RaftDriver {
     }
     this.settle()
     yield* this.snapshots.advance
+    yield* this.board.tellProblems
   })
 
   private takeInputs(): void {
@@ -222,6 +196,7 @@ export class RaftDriver {
     const ticks = Math.floor((performance.now() - this.tickStartMs) / this.parts.options.tickMs)
     this.machine.tick(ticks - this.ticksCounted)
     this.ticksCounted = ticks
+    if (!this.membersAreFinal && this.machine.membershipIndex <= this.machine.commitIndex) this.tellMembers()
     this.wishes.tick()
     this.snapshots.tick()
     this.reads.tick(() =>
@@ -243,67 +218,40 @@ export class RaftDriver {
   private handle(ready: Ready): Effect.Effect<void, RaftStoreError> {
     return Effect.gen(this, function* () {
       const { machine } = this
+      const { store, meters, options } = this.parts
       this.send(ready.messages)
-      if (ready.write !== undefined) yield* this.persist(ready.write)
-      const staged = ready.chunks.length === 0 || (yield* this.stage(ready.chunks))
+      if (ready.write !== undefined) yield* persist(store, meters, ready.write, this.noSpace)
       if (this.fenced !== undefined) return
       this.apply(ready.committed)
       if (this.fenced !== undefined) return
-      if (staged && ready.install !== undefined) yield* this.install(ready.install)
+      const staged = ready.chunks.length === 0 || (yield* stage(store, meters, ready.chunks, ready.install))
+      if (staged && ready.install !== undefined) yield* this.restoreFrom(ready.install)
       if (this.fenced !== undefined) return
       if (!staged) machine.snapshotFailed()
       this.send(
         staged ? ready.messagesAfterWrite : ready.messagesAfterWrite.filter((message) => message._tag !== "SnapshotReply")
       )
-      for (const read of ready.chunkReads) yield* this.sendChunk(read)
+      for (const read of ready.chunkReads) {
+        // Another snapshot took its place, which the machine knows already: it asks for that one next.
+        if (read.snapshot.index !== machine.snapshot?.index) continue
+        this.send([yield* chunkMessage(store, options.nodeId, read)])
+      }
       machine.advance()
       for (const answer of ready.reads) this.reads.answered(answer, machine.appliedIndex)
       this.reads.applied(machine.appliedIndex)
     })
   }
 
-  /** Tries as long as there is no space. */
-  private persist(write: RaftWrite): Effect.Effect<void, RaftStoreError> {
-    return Effect.gen(this, function* () {
-      const { meters, store } = this.parts
-      for (let waitMs = fullRetryMsMin; this.fenced === undefined; waitMs = Math.min(waitMs * 2, fullRetryMsMax)) {
-        const startedMs = performance.now()
-        const written = yield* Effect.either(Effect.uninterruptible(store.persist(write)))
-        if (Either.isRight(written)) {
-          meters.writes.value++
-          meters.writeSeconds.observe((performance.now() - startedMs) / 1000)
-          return
-        }
-        if (!isFull(written.left)) return yield* written.left
-        meters.storeFull.value++
-        if (waitMs === fullRetryMsMin) {
-          yield* Effect.logError(`the raft log has no space left, this node waits for some: ${written.left.message}`)
-        }
-        this.machine.stepDown()
-        this.settle()
-        yield* Effect.sleep(waitMs)
-        // What came meanwhile is old by now; the senders try again.
-        this.inbox = []
-      }
-    })
-  }
-
-  /** False where there is no space: the leader sends them again. */
-  private stage(chunks: ReadonlyArray<ReceivedChunk>): Effect.Effect<boolean, RaftStoreError> {
-    const stageAll = Effect.forEach(
-      chunks,
-      ({ snapshot, chunk, data }) => this.parts.store.stageSnapshotChunk(snapshot, chunk, data),
-      { discard: true }
-    )
-    return Effect.uninterruptible(stageAll).pipe(
-      Effect.as(true),
-      Effect.catchIf(isFull, () =>
-        Effect.sync(() => {
-          this.parts.meters.storeFull.value++
-          return false
-        })
-      )
-    )
+  /** Without space this member does not lead; what comes meanwhile is old when there is some, and its senders try again. */
+  private readonly noSpace = {
+    before: () => {
+      this.machine.stepDown()
+      this.settle()
+    },
+    after: () => {
+      this.inbox = []
+      return this.fenced !== undefined
+    }
   }
 
   private apply(committed: ReadonlyArray<Entry>): void {
@@ -319,24 +267,16 @@ export class RaftDriver {
     this.snapshots.applied(committed.length, bytes)
   }
 
-  private install(snapshot: SnapshotMeta): Effect.Effect<void, RaftStoreError> {
-    return Effect.gen(this, function* () {
-      this.endLeadership()
-      yield* Effect.uninterruptible(this.parts.store.completeSnapshot(snapshot, "discard"))
-      yield* Effect.catchIf(
-        restore(this.parts, snapshot),
-        (failure) => typeof failure === "string",
-        (failure) => Effect.sync(() => this.fence(failure))
-      )
-      this.snapshots.installed()
-      this.parts.meters.snapshotsInstalled.value++
-    })
-  }
-
-  private sendChunk({ to, term, snapshot, chunk }: ChunkRead): Effect.Effect<void, RaftStoreError> {
-    if (snapshot.index !== this.machine.snapshot?.index) return Effect.void
-    return Effect.map(this.parts.store.readSnapshotChunk(snapshot.index, chunk), (data) =>
-      this.send([{ _tag: "SnapshotRequest", from: this.parts.options.nodeId, to, term, snapshot, chunk, data }])
+  private restoreFrom(snapshot: SnapshotMeta): Effect.Effect<void, RaftStoreError> {
+    const { store, stateMachine, meters } = this.parts
+    this.endLeadership()
+    return Effect.catchAll(restore(store, stateMachine, snapshot), (failure) =>
+      typeof failure === "string" ? Effect.sync(() => this.fence(failure)) : Effect.fail(failure)
+    ).pipe(
+      Effect.tap(() => {
+        this.snapshots.installed()
+        meters.snapshotsInstalled.value++
+      })
     )
   }
 
@@ -361,29 +301,22 @@ export class RaftDriver {
   }
 
   private tellStatus(): void {
-    const { machine, known, parts } = this
-    if (
-      known !== undefined &&
-      known.term === machine.term &&
-      known.leaderId === machine.leaderId &&
-      known.membership === machine.membership &&
-      known.fenced === this.fenced &&
-      (known.role === "learner" ? "follower" : known.role) === machine.role
-    ) {
-      return
-    }
-    const status = this.status()
-    this.known = status
-    if (known?.membership !== status.membership) {
-      const members = machine.knownMembers.length > 0 ? machine.knownMembers : parts.options.contacts
-      parts.transport.setMembers(members.filter((member) => member.nodeId !== parts.options.nodeId))
-    }
-    if (known !== undefined && known.leaderId !== status.leaderId) {
-      if (status.leaderId !== 0) parts.meters.leaderChanges.value++
-      this.reads.leaderChanged()
-      this.wake()
-    }
-    for (const listener of this.listeners) listener(status)
+    const told = this.board.tell()
+    if (told === undefined) return
+    const { before, now } = told
+    if (before?.membership !== now.membership) this.tellMembers()
+    if (before === undefined || before.leaderId === now.leaderId) return
+    if (now.leaderId !== 0) this.parts.meters.leaderChanges.value++
+    this.reads.leaderChanged()
+    this.wake()
+  }
+
+  /** Those that are leaving are reached until their going is committed, and a tick longer, so that they hear of it. */
+  private tellMembers(): void {
+    const { machine, parts } = this
+    this.membersAreFinal = machine.membershipIndex <= machine.commitIndex
+    const members = machine.knownMembers.length > 0 ? machine.knownMembers : parts.options.contacts
+    parts.transport.setMembers(members.filter((member) => member.nodeId !== parts.options.nodeId))
   }
 
   private readonly tellFence = Effect.suspend(() => {
@@ -404,7 +337,7 @@ export class RaftDriver {
   close(): void {
     this.closed = true
     this.stop(new RaftUnavailable({ reason: "closed", message: "the node is stopping" }))
-    this.listeners.clear()
+    this.board.clear()
   }
 }
 
@@ -412,17 +345,3 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
   const problem = Cause.squash(cause)
   return problem instanceof Error ? problem.message : String(problem)
 }
-
-/** The state as of a complete snapshot; fails with why it cannot be. */
-export const restore = (
-  { store, stateMachine }: Pick<DriverParts, "store" | "stateMachine">,
-  snapshot: SnapshotMeta
-): Effect.Effect<void, string | RaftStoreError> =>
-  Effect.gen(function* () {
-    const chunks: Array<Uint8Array> = []
-    for (let chunk = 0; chunk < snapshot.chunks; chunk++) chunks.push(yield* store.readSnapshotChunk(snapshot.index, chunk))
-    yield* Effect.mapError(
-      stateMachine.restore(snapshot.index, chunks),
-      (failure) => `the snapshot at ${snapshot.index} cannot be used: ${failure.message}`
-    )
-  })

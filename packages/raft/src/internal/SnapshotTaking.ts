@@ -13,6 +13,7 @@ import type { RaftNodeOptions } from "../RaftNodeOptions.js"
 import type { RaftStoreError, RaftStoreService } from "../RaftStore.js"
 import { RaftUnavailable } from "../RaftUnavailable.js"
 import type { StateMachine } from "../StateMachine.js"
+import { isFull } from "./DurableWork.js"
 
 type Answer = (outcome: SnapshotMeta | RaftUnavailable) => void
 
@@ -175,5 +176,3 @@ export class SnapshotTaking {
     for (const answer of wished) answer(error)
   }
 }
-
-export const isFull = (error: RaftStoreError): boolean => error.reason === "full"

@@ -1,6 +1,7 @@
 /**
  * Members of one Raft group in this process, over stores and a transport in memory, that can be killed and started again.
  */
+import { Meters } from "@effectmq/metrics/Meters"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Context from "effect/Context"
@@ -8,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import { MemoryRaftHub } from "../../src/MemoryRaftTransport.js"
 import { emptyContents, make as makeStore, type MemoryContents } from "../../src/MemoryRaftStore.js"
@@ -27,6 +29,8 @@ export interface Running {
   readonly nodeId: number
   readonly node: RaftNode.RaftNodeService
   readonly registry: Registry
+  /** Its figures by name. */
+  readonly figures: () => ReadonlyMap<string, number>
   readonly stop: () => Promise<void>
 }
 
@@ -60,15 +64,18 @@ export class Group {
       ...this.options,
       ...options
     }
-    const parts = Layer.mergeAll(store, this.hub.layer(nodeId), PrometheusMeters.layerMemory)
-    const layer = Layer.provide(RaftNode.layer(all, registry), parts)
+    // What goes wrong here goes wrong on purpose: nobody needs to read of it.
+    const quiet = Logger.remove(Logger.defaultLogger)
+    const parts = Layer.mergeAll(store, this.hub.layer(nodeId), PrometheusMeters.layerMemory, quiet)
+    const layer = Layer.provideMerge(RaftNode.layer(all, registry), parts)
     const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
+    const meters = Context.get(context, Meters)
     const node = Context.get(context, RaftNode.RaftNode)
     const stop = async () => {
       this.running.delete(nodeId)
       await Effect.runPromise(Scope.close(scope, Exit.void))
     }
-    const running = { nodeId, node, registry, stop }
+    const running = { nodeId, node, registry, figures: () => meters.snapshot(), stop }
     this.running.set(nodeId, running)
     return running
   }

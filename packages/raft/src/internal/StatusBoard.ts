@@ -1,0 +1,81 @@
+/**
+ * Where a member stands, and who is told when that changes.
+ */
+import * as Effect from "effect/Effect"
+import type { RaftMachine } from "../core/RaftMachine.js"
+import type { RaftStatus } from "../RaftNode.js"
+
+export class StatusBoard {
+  /** What was told last. */
+  private known: RaftStatus | undefined
+  private readonly listeners = new Set<(status: RaftStatus) => void>()
+  /** What listeners threw. */
+  private readonly problems: Array<unknown> = []
+
+  constructor(
+    private readonly nodeId: number,
+    private readonly tickMs: number,
+    private readonly machine: RaftMachine,
+    private readonly fenced: () => string | undefined
+  ) {}
+
+  status(): RaftStatus {
+    const { machine, tickMs, nodeId } = this
+    return {
+      nodeId,
+      role: machine.role === "follower" && !machine.isVoter ? "learner" : machine.role,
+      term: machine.term,
+      leaderId: machine.leaderId,
+      firstIndex: machine.firstIndex,
+      lastIndex: machine.lastIndex,
+      commitIndex: machine.commitIndex,
+      appliedIndex: machine.appliedIndex,
+      snapshotIndex: machine.snapshot?.index ?? 0,
+      membership: machine.membership,
+      followers: Array.from(machine.followers, (follower) => ({
+        nodeId: follower.nodeId,
+        matchIndex: follower.matchIndex,
+        state: follower.state,
+        silentMs: follower.silentTicks * tickMs
+      })),
+      fenced: this.fenced()
+    }
+  }
+
+  onStatus(listener: (status: RaftStatus) => void): () => void {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+
+  /** Tells everybody where something changed; answers what was told before and now. */
+  tell(): { readonly before: RaftStatus | undefined; readonly now: RaftStatus } | undefined {
+    const { machine, known: before } = this
+    const isSame =
+      before !== undefined &&
+      before.term === machine.term &&
+      before.leaderId === machine.leaderId &&
+      before.membership === machine.membership &&
+      before.fenced === this.fenced() &&
+      (before.role === "learner" ? "follower" : before.role) === machine.role
+    if (isSame) return undefined
+    const now = this.status()
+    this.known = now
+    for (const listener of this.listeners) {
+      try {
+        listener(now)
+      } catch (problem) {
+        this.problems.push(problem)
+      }
+    }
+    return { before, now }
+  }
+
+  readonly tellProblems = Effect.suspend(() => {
+    if (this.problems.length === 0) return Effect.void
+    return Effect.logError("a listener threw, which none may", ...this.problems.splice(0))
+  })
+
+  clear(): void {
+    this.listeners.clear()
+  }
+}
