@@ -82,15 +82,24 @@ const toolsByPackage = {
 
 const missingTools = () => Object.keys(toolsByPackage).filter((name) => !toolsByPackage[name]())
 
-/** Keeps package scripts from starting services: Debian's mosquitto would take port 1883. */
+/**
+ * Keeps package scripts from starting services: Debian's mosquitto would take port 1883. The policy is removed whatever the action
+ * comes to, Ctrl-C included; where even that fails it forbids nothing once this process is gone.
+ */
 const withoutServices = (action) => {
   const policy = "/usr/sbin/policy-rc.d"
   const ours = !existsSync(policy)
-  if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  const ignore = () => {}
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, ignore)
   try {
+    if (ours) {
+      const script = `#!/bin/sh\n# Of the set-up of EffectMQ, for as long as that runs.\n[ -e /proc/${process.pid} ] && exit 101\nexit 0\n`
+      writeFileSync(policy, script, { mode: 0o755 })
+    }
     return action()
   } finally {
     if (ours) rmSync(policy, { force: true })
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.off(signal, ignore)
   }
 }
 
@@ -104,7 +113,9 @@ const installTestTools = () => {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
   const quiet = { env, stdio: ["ignore", "ignore", "inherit"], timeout: 300_000 }
   if (run("apt-get", ["update", "-qq"], quiet).status !== 0) say("apt-get update failed; trying with the lists at hand")
-  withoutServices(() => run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], quiet))
+  // On a fresh machine its own upgrades may hold the lock.
+  const install = ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", ...missing]
+  withoutServices(() => run("apt-get", install, quiet))
   if (missing.includes("mosquitto") && existsSync("/run/systemd/system")) {
     run("systemctl", ["disable", "--now", "mosquitto"], { stdio: "ignore" })
   }

@@ -107,6 +107,8 @@ export class TenantTable {
       { discard: true }
     )
   ).pipe(
+    // It runs as the scope ends, where nothing is interrupted by itself.
+    Effect.interruptible,
     Effect.timeoutOption(saveTimeout),
     Effect.flatMap((saved) => (saved._tag === "None" ? Effect.logWarning("sessions could not be saved in time") : Effect.void))
   )

@@ -168,11 +168,18 @@ describe("certificates", () => {
     })
   )
 
-  for (const [name, options, reason] of [
-    ["a file that is not there", { certificate: { file: "/nowhere/server.pem" } }, "certificate"],
-    ["what is no PEM", { key: { pem: "no key" } }, "certificate"],
-    ["a key of another certificate", { key: { pem: fixture("client.key.pem") } }, "certificate"],
-    ["client certificates without authorities", { clientCertificate: "required" }, "invalid-options"]
+  for (const [name, options, reason, says] of [
+    ["a file that is not there", { certificate: { file: "/nowhere/server.pem" } }, "certificate", "/nowhere/server.pem"],
+    ["a file that is no PEM", { certificate: { file: fixturePath("README.md") } }, "certificate", "README.md cannot be used"],
+    ["what is no PEM", { key: { pem: "no key" } }, "certificate", "the key given cannot be used"],
+    ["authorities that are none", { clientAuthorities: { pem: "x" } }, "certificate", "the authority given cannot be used"],
+    [
+      "a key of another certificate",
+      { key: { pem: fixture("client.key.pem") } },
+      "certificate",
+      "the key given is not that of the certificate"
+    ],
+    ["client certificates without authorities", { clientCertificate: "required" }, "invalid-options", "clientAuthorities"]
   ] as const)
     live(
       `that cannot be used are an error: ${name}`,
@@ -180,6 +187,7 @@ describe("certificates", () => {
         const error = yield* Effect.flip(start(options))
         expect(error.reason).toBe(reason)
         expect(error.message).toContain("cannot listen for tls on 127.0.0.1:0")
+        expect(error.message).toContain(says)
       })
     )
 })

@@ -6,7 +6,7 @@
  */
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { pid } from "node:process"
 import * as Layer from "effect/Layer"
 import { Disk, DiskError, type DiskErrorCode, type DiskFile, type DiskService } from "./Disk.js"
@@ -61,8 +61,22 @@ const lockDirectory = (directory: string): (() => void) => {
   return () => database.close()
 }
 
+/** Not with `recursive`: that tries for ever where the system says ENOENT though the folder above is there, as below /proc. */
+const makeDirectories = (path: string): void => {
+  try {
+    fs.mkdirSync(path)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === "EEXIST" && fs.statSync(path).isDirectory()) return
+    const above = dirname(path)
+    if (code !== "ENOENT" || fs.existsSync(above)) throw cause
+    makeDirectories(above)
+    makeDirectories(path)
+  }
+}
+
 export const make: DiskService = {
-  makeDirectory: (path) => void attempt("make the directory", path, () => fs.mkdirSync(path, { recursive: true })),
+  makeDirectory: (path) => attempt("make the directory", path, () => makeDirectories(path)),
   list: (directory) => attempt("list", directory, () => fs.readdirSync(directory)),
   open: (path, mode) => {
     const flags = mode === "read" ? fs.constants.O_RDONLY : fs.constants.O_RDWR | fs.constants.O_CREAT

@@ -16,9 +16,14 @@ export type UserSummary = typeof UserSummary.Type
 
 export const UserList = Schema.Array(UserSummary)
 
+/** What is wrong with a password is told without it. */
+const Password = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(1024)).annotations({
+  message: () => ({ message: "expected a text of 1 to 1024 characters", override: true })
+})
+
 /** A new user needs a password; for a known one, what is absent stays as it is. */
 export const PutUserBody = Schema.Struct({
-  password: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(1024))),
+  password: Schema.optionalWith(Password, { exact: true }),
   superuser: Schema.optional(Schema.Boolean)
 })
 export type PutUserBody = typeof PutUserBody.Type

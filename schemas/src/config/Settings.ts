@@ -126,8 +126,8 @@ const fromFlags = (flags: ReadonlyArray<string>, problems: Array<ConfigProblem>)
     const source: Source = { kind: "flag", name: `--set ${name}` }
     const definition = keyNamed(name)
     const value = flag.slice(at + 1)
-    if (definition === undefined) problems.push(unknownKey(name, source, at < 0 ? undefined : value))
-    else if (at < 0) problems.push({ key: name, source, value: undefined, expected: "key=value", suggestion: undefined })
+    if (at < 0) problems.push({ key: name, source, value: undefined, expected: "key=value", suggestion: undefined })
+    else if (definition === undefined) problems.push(unknownKey(name, source, value))
     else given.set(name, { value: valueOfText(definition, value), source })
   }
   return given

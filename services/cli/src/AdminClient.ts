@@ -25,10 +25,15 @@ export const adminOptions = {
   tenant: Options.text("tenant").pipe(Options.withDescription("the namespace of all names"), Options.withDefault("default"))
 }
 
+const { tenant: _, ...withoutTenant } = adminOptions
+
+/** Of those that are about the node, or about tenants themselves. */
+export const nodeOptions = withoutTenant
+
 export interface AdminTarget {
   readonly admin: Option.Option<string>
   readonly token: Option.Option<Redacted.Redacted>
-  readonly tenant: string
+  readonly tenant?: string
 }
 
 export const adminUrl = (target: Pick<AdminTarget, "admin">): string =>
@@ -65,7 +70,9 @@ const request = (target: AdminTarget, { method, path, query, body }: AdminCall):
   Effect.gen(function* () {
     const base = adminUrl(target)
     const parameters = new URLSearchParams()
-    if (target.tenant !== "default") parameters.set("tenant", target.tenant)
+    const { tenant = "default" } = target
+    if (tenant !== "default") parameters.set("tenant", tenant)
+    if (path.includes("")) return yield* Effect.fail(usage("a name may not be empty"))
     for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) parameters.set(name, String(value))
     const below = path.map(encodeURIComponent).join("/")
     const url = yield* Effect.try({

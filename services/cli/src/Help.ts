@@ -73,7 +73,7 @@ export const unknownCommand = ({ path, children }: Found, words: ReadonlyArray<s
 
 /** What the name of the option says already. */
 const isNoise = (text: string): boolean =>
-  /^(A user-defined |A true or false |An integer|A floating |One of the following|This option may be repeated|This argument may)/.test(
+  /^(A user-defined |A true or false |An integer|A floating |One of the following|This option may be repeated|This option must be repeated|This argument may)/.test(
     text
   )
 
@@ -88,6 +88,7 @@ const rowOf = (name: Span, about: HelpDoc): readonly [string, string] => {
   const said = texts.filter((text) => !isNoise(text) && !text.startsWith("This setting is optional"))
   const bare = spanToString(name)
     .replace(/ redacted\b/, " text")
+    .replace(/^\((-.*)\) 1\+$/, "($1)...")
     .replace(/^\((-.*)\)(\.\.\.)?$/, "$1$2")
   return [bare.startsWith("--") ? `    ${bare}` : bare, `${said.join(". ")}${defaultOf(texts)}`]
 }

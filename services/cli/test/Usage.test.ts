@@ -119,6 +119,18 @@ describe("exit codes", () => {
       stdout: "",
       stderr: "effectmq: Expected to find option: '--topic'\nSee effectmq pub --help\n"
     })
+    for (const [parameters, words] of [
+      [["sub", "-t", "a/#/b"], "--topic a/#/b: expected a filter"],
+      [["sub", "-t", "a", "-t", "b+"], "--topic b+: expected a filter"],
+      [["sub", "-t", "a", "-C", "0"], "--count 0: expected 1 or more"],
+      [["ban", "add", "user", "bob", "--for", "0"], "--for 0: expected 1 or more"],
+      [["user", "delete", ""], "a name may not be empty"],
+      [["status", "--tenant", "shop"], "unknown argument: '--tenant'"],
+      [["config", "validate", "--set", "mqtt.tcp.port"], "expected key=value"],
+      [["config", "validate", "--set", "no value"], "expected key=value"]
+    ] as const) {
+      expect(await run(parameters)).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(words) })
+    }
     const wildcard = await run(["pub", "-t", "a/#", "-m", "x"])
     expect(wildcard).toMatchObject({ code: 2, stderr: expect.stringContaining("a topic without wildcards") })
   })
@@ -132,6 +144,7 @@ describe("exit codes", () => {
     const add = await run(["acl", "add", "--help"])
     expect(add.stdout).toContain("Usage: effectmq acl add <allow|deny> <publish|subscribe|all> <filter> [options]\n")
     expect(add.stdout).toMatch(/^ {6}--client-id text +only for this client id$/m)
+    expect((await run(["sub", "--help"])).stdout).toMatch(/^ {2}-t, --topic text\.\.\. +filter to subscribe to \(repeatable\)$/m)
     const widths = [root.stdout, add.stdout, (await run(["pub", "-h"])).stdout].flatMap((text) => text.split("\n"))
     expect(Math.max(...widths.map((line) => line.length))).toBeLessThanOrEqual(112)
   })

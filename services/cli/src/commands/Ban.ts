@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { adminOptions, call } from "../AdminClient.js"
+import { usage } from "../CliFailure.js"
 import { date, done, list } from "../Output.js"
 
 const kind = Args.choice(
@@ -32,6 +33,8 @@ const add = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
+      const seconds = Option.getOrElse(options.seconds, () => 1)
+      if (seconds < 1) return yield* Effect.fail(usage(`--for ${seconds}: expected 1 or more`))
       const nowMs = yield* Clock.currentTimeMillis
       const untilMs = Option.getOrUndefined(Option.map(options.seconds, (seconds) => nowMs + seconds * 1000))
       const body = { reason: options.reason, untilMs }

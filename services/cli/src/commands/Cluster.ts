@@ -9,23 +9,14 @@ import * as Options from "@effect/cli/Options"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { AdminCall, AdminTarget } from "../AdminClient.js"
-import { adminOptions, call as callInTenant, download } from "../AdminClient.js"
+import { call, download, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { localNodes, runLocalNodes } from "../LocalNodes.js"
 import { done, json, line, record, table } from "../Output.js"
 import { loadSettings, settingsOptions } from "../SettingsOptions.js"
 
-// A cluster is in no tenant.
-const { tenant: _, ...targetOptions } = adminOptions
-
 /** Ports of more would meet those of others. */
 const localNodesMax = 9
-
-type Target = Omit<AdminTarget, "tenant">
-
-const call = <A, I>(target: Target, request: AdminCall, answer: Schema.Schema<A, I>) =>
-  callInTenant({ ...target, tenant: "default" }, request, answer)
 
 const nodeId = Args.integer({ name: "node" }).pipe(Args.withDescription("number of the node"))
 const address = Args.text({ name: "host:port" }).pipe(Args.withDescription("where the node's RPC listener is"))
@@ -39,7 +30,7 @@ const stateOf = (node: ClusterNode): string =>
 
 const short = (hash: string | undefined): string | undefined => hash?.slice(0, 12)
 
-const status = Command.make("status", targetOptions, (options) =>
+const status = Command.make("status", nodeOptions, (options) =>
   Effect.gen(function* () {
     const answer = yield* call(options, { path: ["cluster"] }, ClusterStatus)
     if (options.json) return yield* json(answer)
@@ -88,7 +79,7 @@ const add = Command.make(
     nodeId,
     address,
     learner: Options.boolean("learner").pipe(Options.withDescription("without a vote")),
-    ...targetOptions
+    ...nodeOptions
   },
   (options) =>
     Effect.zipRight(
@@ -102,7 +93,7 @@ const add = Command.make(
     )
 ).pipe(Command.withDescription("take a node in: as a learner first, and with a vote once it has caught up"))
 
-const promote = Command.make("promote", { nodeId, ...targetOptions }, (options) =>
+const promote = Command.make("promote", { nodeId, ...nodeOptions }, (options) =>
   Effect.gen(function* () {
     const known = yield* call(options, { path: ["cluster"] }, ClusterStatus)
     const node = known.nodes.find((one) => one.nodeId === options.nodeId)
@@ -114,7 +105,7 @@ const promote = Command.make("promote", { nodeId, ...targetOptions }, (options) 
   })
 ).pipe(Command.withDescription("give a learner a vote"))
 
-const remove = Command.make("remove", { nodeId, ...targetOptions }, (options) =>
+const remove = Command.make("remove", { nodeId, ...nodeOptions }, (options) =>
   Effect.zipRight(
     removeNode(options, options.nodeId),
     done(options.json, `Node ${options.nodeId} takes part no more. Its data directory can go once it has been stopped.`)
@@ -127,7 +118,7 @@ const replace = Command.make(
     dead: Args.integer({ name: "dead" }).pipe(Args.withDescription("number of the node that goes")),
     nodeId,
     address,
-    ...targetOptions
+    ...nodeOptions
   },
   (options) =>
     Effect.gen(function* () {
@@ -138,14 +129,14 @@ const replace = Command.make(
     })
 ).pipe(Command.withDescription("take a dead node out and another one in"))
 
-const transfer = Command.make("transfer", { nodeId, ...targetOptions }, (options) =>
+const transfer = Command.make("transfer", { nodeId, ...nodeOptions }, (options) =>
   Effect.zipRight(
     call(options, { method: "POST", path: ["cluster", "leader"], body: { nodeId: options.nodeId } }, Schema.Undefined),
     done(options.json, `Node ${options.nodeId} leads.`)
   )
 ).pipe(Command.withDescription("let another node lead"))
 
-const snapshot = Command.make("snapshot", targetOptions, (options) =>
+const snapshot = Command.make("snapshot", nodeOptions, (options) =>
   Effect.gen(function* () {
     const taken = yield* call(options, { method: "POST", path: ["cluster", "snapshot"] }, SnapshotTaken)
     yield* done(
@@ -156,7 +147,7 @@ const snapshot = Command.make("snapshot", targetOptions, (options) =>
   })
 ).pipe(Command.withDescription("let the node that is asked write a snapshot of the metadata now"))
 
-const exportTo = Command.make("export", { file, ...targetOptions }, (options) =>
+const exportTo = Command.make("export", { file, ...nodeOptions }, (options) =>
   Effect.gen(function* () {
     const bytes = yield* download({ ...options, tenant: "default" }, ["cluster", "export"])
     const files = yield* FileSystem.FileSystem

@@ -4,7 +4,7 @@
 import { Status } from "@effectmq/schemas/admin/Status"
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { adminOptions, call } from "../AdminClient.js"
+import { call, nodeOptions } from "../AdminClient.js"
 import { date, record } from "../Output.js"
 
 const authenticationText = {
@@ -15,7 +15,7 @@ const authenticationText = {
 
 const mebibyte = 1024 * 1024
 
-export const status = Command.make("status", adminOptions, (options) =>
+export const status = Command.make("status", nodeOptions, (options) =>
   Effect.gen(function* () {
     const answer = yield* call(options, { path: ["status"] }, Status)
     yield* record(options.json, answer, [

@@ -36,6 +36,11 @@ const printed = (
   })
 }
 
+/** As [MQTT-4.7.1-1] to [MQTT-4.7.1-3] have it. */
+const isFilter = (text: string): boolean =>
+  text !== "" &&
+  text.split("/").every((level, at, levels) => level === "+" || (level === "#" ? at === levels.length - 1 : !/[+#]/.test(level)))
+
 export const sub = Command.make(
   "sub",
   {
@@ -70,6 +75,10 @@ export const sub = Command.make(
     Effect.gen(function* () {
       const { qos } = options
       if (qos !== 0 && qos !== 1 && qos !== 2) return yield* Effect.fail(usage(`--qos ${qos}: expected 0, 1 or 2`))
+      const wrong = options.topic.find((filter) => !isFilter(filter))
+      if (wrong !== undefined) {
+        return yield* Effect.fail(usage(`--topic ${wrong}: expected a filter, with + and # as whole levels and # the last`))
+      }
       if (Option.isSome(options.sessionExpiry) && Option.isNone(options.id)) {
         return yield* Effect.fail(usage("--session-expiry needs --id"))
       }

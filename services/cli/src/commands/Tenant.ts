@@ -8,18 +8,11 @@ import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { AdminCall, AdminTarget } from "../AdminClient.js"
-import { adminOptions, call as callInTenant } from "../AdminClient.js"
+import { call, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { date, done, list, record } from "../Output.js"
 
 const name = Args.text({ name: "name" }).pipe(Args.withDescription("name of the tenant"))
-
-// A tenant is in no other one.
-const { tenant: _, ...targetOptions } = adminOptions
-
-const call = <A, I>(target: Omit<AdminTarget, "tenant">, request: AdminCall, answer: Schema.Schema<A, I>) =>
-  callInTenant({ ...target, tenant: "default" }, request, answer)
 
 const limit = (option: string, description: string) =>
   Options.text(option).pipe(Options.withDescription(`${description}; none is no limit`), Options.optional)
@@ -58,7 +51,7 @@ const show = (asJson: boolean, tenant: TenantSummary) =>
     ["created", date(tenant.createdAtMs)]
   ])
 
-const create = Command.make("create", { name, ...limits, ...targetOptions }, (options) =>
+const create = Command.make("create", { name, ...limits, ...nodeOptions }, (options) =>
   Effect.gen(function* () {
     const body = yield* bodyOf(options)
     const known = yield* call(options, { path: ["tenants"] }, TenantList)
@@ -74,7 +67,7 @@ const create = Command.make("create", { name, ...limits, ...targetOptions }, (op
   })
 ).pipe(Command.withDescription("make a tenant"))
 
-const alter = Command.make("alter", { name, ...limits, ...targetOptions }, (options) =>
+const alter = Command.make("alter", { name, ...limits, ...nodeOptions }, (options) =>
   Effect.gen(function* () {
     const body = yield* bodyOf(options)
     yield* call(options, { path: ["tenants", options.name] }, TenantSummary)
@@ -82,7 +75,7 @@ const alter = Command.make("alter", { name, ...limits, ...targetOptions }, (opti
   })
 ).pipe(Command.withDescription("change what may be used within a tenant"))
 
-const listTenants = Command.make("list", targetOptions, (options) =>
+const listTenants = Command.make("list", nodeOptions, (options) =>
   Effect.gen(function* () {
     const tenants = yield* call(options, { path: ["tenants"] }, TenantList)
     yield* list(options.json, tenants, ["name", "connections", "subscriptions", "messages/s", "bytes/s", "created"], (tenant) => [
@@ -96,7 +89,7 @@ const listTenants = Command.make("list", targetOptions, (options) =>
   })
 ).pipe(Command.withDescription("list tenants and their limits"))
 
-const deleteTenant = Command.make("delete", { name, ...targetOptions }, (options) =>
+const deleteTenant = Command.make("delete", { name, ...nodeOptions }, (options) =>
   Effect.zipRight(
     call(options, { method: "DELETE", path: ["tenants", options.name] }, Schema.Undefined),
     done(options.json, `Tenant ${options.name} is deleted.`)

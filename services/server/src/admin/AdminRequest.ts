@@ -50,10 +50,16 @@ const statusByTag: Readonly<Record<MetadataError["_tag"], number>> = {
 export const ofMetadata = (error: MetadataError): AdminError =>
   new AdminError({ status: statusByTag[error._tag], error: error._tag, message: error.message })
 
-const parseErrorToString = (error: ParseResult.ParseError): string =>
-  ParseResult.ArrayFormatter.formatErrorSync(error)
-    .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
-    .join("; ")
+const parseErrorToString = (error: ParseResult.ParseError): string => {
+  try {
+    return ParseResult.ArrayFormatter.formatErrorSync(error)
+      .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`))
+      .join("; ")
+  } catch {
+    // What was given is told too, and may be nested deeper than the stack is.
+    return "it is not what was expected"
+  }
+}
 
 /** Of one request. */
 export const bodyBytesMax = 1024 * 1024
@@ -92,7 +98,17 @@ export const limit = (fallback: number, max: number) =>
 /** Parameter of everything that lives in a tenant. */
 export const tenantField = Schema.optionalWith(Schema.String, { default: () => defaultTenant as string })
 
-export const tenant = Effect.map(query(Schema.Struct({ tenant: tenantField })), (parameters) => parameters.tenant)
+/** The tenant that a request is about; there must be one. */
+export const tenant = Effect.flatMap(query(Schema.Struct({ tenant: tenantField })), (parameters) =>
+  knownTenant(parameters.tenant)
+)
+
+export const knownTenant = (tenantId: string): Effect.Effect<string, AdminError, Metadata> =>
+  Effect.flatMap(Metadata, (metadata) =>
+    metadata.image().tenantsById.has(tenantId)
+      ? Effect.succeed(tenantId)
+      : Effect.fail(new AdminError({ status: 404, error: "UnknownTenant", message: `there is no tenant ${tenantId}` }))
+  )
 
 /** The space of a tenant that is there; asking for another one must not make it. */
 export const spaceOf = (
@@ -100,8 +116,7 @@ export const spaceOf = (
   tenantId: string
 ): Effect.Effect<TenantSpace, AdminError, Metadata> =>
   Effect.gen(function* () {
-    const metadata = yield* Metadata
-    if (!metadata.image().tenantsById.has(tenantId)) return yield* Effect.fail(notFound(`there is no tenant ${tenantId}`))
+    yield* knownTenant(tenantId)
     return yield* Effect.mapError(
       messaging.space(tenantId),
       (error) => new AdminError({ status: 503, error: error._tag, message: error.message })

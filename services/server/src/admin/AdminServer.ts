@@ -31,7 +31,20 @@ export interface AdminServerOptions {
   readonly token: string | undefined
   /** Whether `/metrics` is served. */
   readonly metrics: boolean
+  readonly timeouts?: AdminTimeouts
 }
+
+/** How long others may take; nobody holds a connection, or the end of the node, for longer. */
+export interface AdminTimeouts {
+  /** Until the headers of a request have come. */
+  readonly headersMs: number
+  /** Until the whole request has come. */
+  readonly requestMs: number
+  /** Until what is being answered is done, once the server stops. */
+  readonly closeMs: number
+}
+
+export const defaultAdminTimeouts: AdminTimeouts = { headersMs: 10_000, requestMs: 30_000, closeMs: 2000 }
 
 export class AdminListenError extends Data.TaggedError("AdminListenError")<{ readonly message: string }> {}
 
@@ -50,8 +63,6 @@ export class AdminServer extends Context.Tag("@effectmq/server/AdminServer")<Adm
 
 const apiPrefix = "/api/v1/"
 const connectionsMax = 512
-/** How long requests that run may take once the server stops. */
-const closeTimeoutMs = 2000
 
 const notServing = new AdminError({ status: 503, error: "NotServing", message: "the node does not serve yet, or no more" })
 
@@ -77,10 +88,15 @@ const withErrors = <R>(app: HttpApp.Default<AdminError | RouteNotFound, R>) =>
     )
   )
 
-const bound = (options: AdminServerOptions) =>
-  Effect.acquireRelease(
+const bound = (options: AdminServerOptions) => {
+  const { closeMs, headersMs, requestMs } = options.timeouts ?? defaultAdminTimeouts
+  return Effect.acquireRelease(
     Effect.async<ReturnType<typeof createServer>, AdminListenError>((resume) => {
-      const server = createServer()
+      const server = createServer({
+        headersTimeout: headersMs,
+        requestTimeout: requestMs,
+        connectionsCheckingInterval: Math.min(headersMs, 1000)
+      })
       server.maxConnections = connectionsMax
       server.once("error", (error: Error & { readonly code?: string }) => {
         const why = error.code === "EADDRINUSE" ? "the port is taken by another program; see admin.http.port" : error.message
@@ -92,8 +108,14 @@ const bound = (options: AdminServerOptions) =>
     (server) =>
       Effect.async<void>((resume) => {
         server.close(() => resume(Effect.void))
-      }).pipe(Effect.timeoutOption(closeTimeoutMs), Effect.zipRight(Effect.sync(() => server.closeAllConnections())))
+      }).pipe(
+        // A connection that says nothing is not idle for `close`, which would wait for it. What ends a scope is not interrupted by itself.
+        Effect.interruptible,
+        Effect.timeoutOption(closeMs),
+        Effect.zipRight(Effect.sync(() => server.closeAllConnections()))
+      )
   )
+}
 
 const make = (options: AdminServerOptions) =>
   Effect.gen(function* () {

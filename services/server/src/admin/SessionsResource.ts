@@ -5,7 +5,19 @@ import type { SessionSummary, SessionView, SubscriptionSummary } from "@effectmq
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { AdminError, audited, done, limit, notFound, ok, pathPart, query, tenant, tenantField } from "./AdminRequest.js"
+import {
+  AdminError,
+  audited,
+  done,
+  knownTenant,
+  limit,
+  notFound,
+  ok,
+  pathPart,
+  query,
+  tenant,
+  tenantField
+} from "./AdminRequest.js"
 import type { SessionFacts, SubscriptionFacts, TenantSessions } from "./Sessions.js"
 import { Sessions } from "./Sessions.js"
 
@@ -20,7 +32,11 @@ const none: TenantSessions = {
   delete: () => false
 }
 
-const sessionsOf = (tenantId: string) => Effect.map(Sessions, (sessions) => sessions.ofTenant(tenantId) ?? none)
+const sessionsOf = (tenantId: string) =>
+  Effect.zipRight(
+    knownTenant(tenantId),
+    Effect.map(Sessions, (sessions) => sessions.ofTenant(tenantId) ?? none)
+  )
 
 const summaryOf = (tenantId: string, session: SessionFacts): SessionSummary => {
   const connected = session.client !== undefined
