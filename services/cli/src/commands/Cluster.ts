@@ -9,7 +9,7 @@ import * as Options from "@effect/cli/Options"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { call, download, nodeOptions } from "../AdminClient.js"
+import { type AdminTarget, call, download, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { localNodes, runLocalNodes } from "../LocalNodes.js"
 import { done, json, line, record, table } from "../Output.js"
@@ -64,13 +64,13 @@ const status = Command.make("status", nodeOptions, (options) =>
   })
 ).pipe(Command.withDescription("nodes, roles, term, leader, positions in the log, lag and hash of the image"))
 
-const addNode = (target: Target, node: { readonly nodeId: number; readonly address: string; readonly voter: boolean }) =>
+const addNode = (target: AdminTarget, node: { readonly nodeId: number; readonly address: string; readonly voter: boolean }) =>
   Effect.zipRight(
     checkAddress(node.address),
     call(target, { method: "POST", path: ["cluster", "nodes"], body: node }, Schema.Undefined)
   )
 
-const removeNode = (target: Target, id: number) =>
+const removeNode = (target: AdminTarget, id: number) =>
   call(target, { method: "DELETE", path: ["cluster", "nodes", String(id)] }, Schema.Undefined)
 
 const add = Command.make(
