@@ -92,7 +92,7 @@ export const nothingTwice = (ledger: Ledger): Array<string> => {
   for (const [clientId, epochs] of byClient) {
     for (const [label, arrivals] of arrivalsByLabel(epochs.flatMap((epoch) => epoch.arrivals))) {
       const sent = ledger.sentByLabel.get(label) as Sent
-      if (sent.kind === "will" || sent.qos === 1) continue
+      if (sent.qos === 1) continue
       const live = arrivals.filter(({ qos, retain }) => qos === sent.qos && !retain)
       if (live.length > 1) wrong.push(`${label} (QoS ${sent.qos}, ${sent.topic}) reached ${clientId} ${live.length} times`)
     }

@@ -25,6 +25,8 @@ export interface ClientProfile {
   readonly chunkBytes: number
   readonly windowBytes: number
   readonly will: WillProfile | undefined
+  /** Subscribes again where its session has not been kept, as client libraries do. */
+  readonly resubscribes: boolean
 }
 
 interface Outgoing {
@@ -367,7 +369,9 @@ export class ModelClient {
       for (const { sent } of this.outgoing.values()) this.ledger.abandoned(sent.label)
       this.outgoing.clear()
       this.incoming.clear()
+      const before = this.epoch?.subscriptions.filter(({ closedAt }) => closedAt === undefined) ?? []
       this.epoch = this.ledger.begin(this.clientId, this.durable)
+      if (this.profile.resubscribes) for (const { filter, group, qos } of before) this.subscribe(filter, group, qos)
     }
     for (const [messageId, { sent, topic, released }] of this.outgoing) {
       this.ledger.note(`${this.clientId} -> ${released ? "PUBREL" : `PUBLISH ${sent.label} again`} id ${messageId}`)

@@ -68,7 +68,7 @@ export const makePlan = (random: SeededRandom): Plan => {
       [version === 5 ? 1 : 0, random.int(1, 5)],
       [index === 0 ? 0 : 1, 0]
     ])
-    const will: WillProfile | undefined = random.chance(0.25)
+    const will: WillProfile | undefined = random.chance(0.35)
       ? { topic: willTopic, qos: random.pick([0, 1, 2]), delaySeconds: maybe(0.5, 0, random.int(1, 3)) }
       : undefined
     return {
@@ -78,7 +78,8 @@ export const makePlan = (random: SeededRandom): Plan => {
       receiveMaximum: maybe(0.5, 65_535, random.int(1, 8)),
       chunkBytes: maybe(0.7, 100_000, random.int(1, 40)),
       windowBytes: maybe(0.8, 65_536, random.int(64, 1024)),
-      will
+      will,
+      resubscribes: random.chance(0.6)
     }
   })
   const topics = random.pick([["a/x"], ["a/x", "a/y", "b/x"], ["a/x", "a/y", "a/x/z", "b/x", "b/y", "c"]])

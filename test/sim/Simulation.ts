@@ -361,7 +361,8 @@ class Simulation {
       receiveMaximum: 65_535,
       chunkBytes: 65_536,
       windowBytes: 65_536,
-      will: undefined
+      will: undefined,
+      resubscribes: false
     } as const
     const probe = new ModelClient({ ...profile, clientId: "probe" }, this.ledger)
     this.clients.push(probe)

@@ -4,7 +4,8 @@
  *
  * Invariants
  * - A delayed message is removed from the shard only after its publish was taken over. A crash between the two is found at the
- *   next start by its origin in the log; without one (nothing durable matched) it may be published again.
+ *   next start by its origin in the log. Where it is not there, nothing durable matched: then it may be published again, and at
+ *   QoS 2 those who are connected get it only once its removal is durable.
  * - No id is given twice, whatever the clock does: it names the place in the shard at which this process began.
  */
 import * as Effect from "effect/Effect"
@@ -35,8 +36,7 @@ export interface DelayedEntry {
 interface Write {
   readonly id: string
   readonly entry: DelayedEntry | undefined
-  readonly acknowledger: Acknowledger | undefined
-  readonly token: number
+  readonly done: ((error: StorageError | undefined) => void) | undefined
 }
 
 /** What the ids of delayed messages begin with. */
@@ -63,7 +63,7 @@ export class Delayed {
   ) {
     this.life = shard.endOffset()
     this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {
-      for (const write of writes) write.acknowledger?.acknowledged(write.token, error, 0, -1, -1)
+      for (const { done } of writes) done?.(error)
     })
   }
 
@@ -141,15 +141,20 @@ export class Delayed {
     const entry = { id, dueMs, message: kept }
     if (!this.entriesById.has(id)) this.queue.push(dueMs, id)
     this.remember(entry)
-    this.writer.append({ id, entry, acknowledger, token })
+    const done = (error: StorageError | undefined) => {
+      // It is not there, and its publisher knows: it may send it again under another id.
+      if (error !== undefined && this.entriesById.get(id) === entry) this.forget(id)
+      acknowledger?.acknowledged(token, error, 0, -1, -1)
+    }
+    this.writer.append({ id, entry, done })
     this.arm()
     return id
   }
 
-  /** Answers whether there was one. */
-  cancel(id: string): boolean {
+  /** Answers whether there was one; `done` is told what came of its removal. */
+  cancel(id: string, done?: (error: StorageError | undefined) => void): boolean {
     if (!this.forget(id)) return false
-    this.writer.append({ id, entry: undefined, acknowledger: undefined, token: 0 })
+    this.writer.append({ id, entry: undefined, done })
     return true
   }
 
@@ -195,25 +200,41 @@ export class Delayed {
     this.arm()
   }
 
-  /** The publish was taken over, or failed and is tried again. */
-  fired(entry: DelayedEntry, error: StorageError | undefined): void {
-    if (error === undefined) {
-      this.cancel(entry.id)
-    } else {
-      this.queue.push(this.time.nowMs() + retryMs, entry.id)
-      this.arm()
-    }
+  /** The publish failed, or that it was done: it is tried again. */
+  again(entry: DelayedEntry): void {
+    this.remember(entry)
+    this.queue.push(this.time.nowMs() + retryMs, entry.id)
+    this.arm()
   }
 }
 
 class Firing implements Acknowledger {
+  private deliver: (() => void) | undefined
+
   constructor(
     private readonly delayed: Delayed,
     private readonly entry: DelayedEntry
   ) {}
 
-  acknowledged(_token: number, error: StorageError | undefined): void {
-    this.delayed.fired(this.entry, error)
+  deliverLater(_token: number, deliver: () => void): void {
+    this.deliver = deliver
+  }
+
+  acknowledged(_token: number, error: StorageError | undefined, _matched: number, source: number): void {
+    const { delayed, entry, deliver } = this
+    // In the log it has reached whoever must get it once: what else failed is not worth doing that again.
+    const isLogged = source >= 0 && entry.message.qos === 2
+    if (error !== undefined && !isLogged) {
+      delayed.again(entry)
+    } else if (isLogged || deliver === undefined) {
+      delayed.cancel(entry.id)
+      deliver?.()
+    } else {
+      delayed.cancel(entry.id, (error) => {
+        if (error === undefined) deliver()
+        else delayed.again(entry)
+      })
+    }
   }
 }
 

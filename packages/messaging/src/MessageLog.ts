@@ -37,6 +37,8 @@ export class MessageLog {
   private readonly writers: ReadonlyArray<ShardWriter<PendingPublish>>
   private readonly dispatchedOffsets: Array<number>
   private readonly holders = new Set<LogHolder>()
+  /** Messages with an origin that are in the log, while other things of them are not stored yet. */
+  private open: Array<PendingPublish> = []
 
   constructor(
     private readonly shards: ReadonlyArray<Shard>,
@@ -66,6 +68,15 @@ export class MessageLog {
   /** One past the newest message given to subscribers. */
   dispatched(source: number): number {
     return this.dispatchedOffsets[source] as number
+  }
+
+  /** The same, less what its publisher was not told of: before it, whoever tagged a message knows that it is in the log. */
+  told(source: number): number {
+    this.open = this.open.filter(({ waiting }) => waiting > 0)
+    return this.open.reduce(
+      (lowest, publish) => (publish.source === source ? Math.min(lowest, publish.offset) : lowest),
+      this.dispatched(source)
+    )
   }
 
   /** One past the newest message by source, those not yet committed included: where a new subscription begins. */
@@ -193,6 +204,7 @@ export class MessageLog {
       this.dispatchedOffsets[source] = baseOffset + index + 1
       this.onCommitted({ message: publish.message, source, offset: baseOffset + index }, publish)
       publish.done(undefined)
+      if (publish.waiting > 0 && publish.message.origin !== undefined) this.open.push(publish)
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Route } from "./core/RouteTable.js"
 import type { Message } from "./Message.js"
 import type { SharedGroup } from "./SharedGroup.js"
 
-/** Told once per publish when the broker has taken the message over: with what the publisher may be acknowledged. */
+/** Told once per publish, when the broker has taken the message over: with what the publisher may be acknowledged. */
 export interface Acknowledger {
   /**
    * @param token as given to `publish`
@@ -14,6 +14,12 @@ export interface Acknowledger {
    * @param source and offset: where it stands in the tenant's log; -1 where it is not there
    */
   acknowledged(token: number, error: StorageError | undefined, matched: number, source: number, offset: number): void
+  /**
+   * Told before, where a message of QoS 2 with an origin has subscribers that get it without the log: they do when `deliver` is
+   * called, which must wait until a restart would not publish the message again [MQTT-4.3.3-10]. One who has no such method does
+   * not mind: they get it at once.
+   */
+  deliverLater?(token: number, deliver: () => void): void
 }
 
 export class PendingPublish {

@@ -8,7 +8,6 @@
 import * as Effect from "effect/Effect"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { RouteTable, Route } from "./core/RouteTable.js"
-import { AppendOrder } from "./AppendOrder.js"
 import { matchesFilter } from "./core/TopicFilter.js"
 import type { Delayed } from "./Delayed.js"
 import type { GroupStore } from "./GroupStore.js"
@@ -22,6 +21,7 @@ import { SharedGroup, type SharedStrategy } from "./SharedGroup.js"
 import type { Streams } from "./Streams.js"
 import type { LogEntry, Match, Subscriber, Subscription } from "./Subscriber.js"
 import type { Time } from "./Time.js"
+import { WaitingOrder } from "./WaitingOrder.js"
 
 export interface TenantSpaceOptions {
   readonly sharedStrategy: SharedStrategy
@@ -63,7 +63,7 @@ export class TenantSpace {
   private readonly groups = new Set<SharedGroup>()
   /** False until those who were here before have said what they still need. */
   private isRestored = false
-  private readonly orders: ReadonlyArray<AppendOrder>
+  private readonly orders: ReadonlyArray<WaitingOrder<PendingPublish>>
 
   constructor(
     readonly tenant: string,
@@ -79,7 +79,7 @@ export class TenantSpace {
   ) {
     this.orders = Array.from(
       { length: log.sourceCount },
-      (_, source) => new AppendOrder((publish) => this.log.append(source, publish))
+      (_, source) => new WaitingOrder((publish) => this.log.append(source, publish))
     )
   }
 
@@ -92,6 +92,9 @@ export class TenantSpace {
     const { counters } = this
     counters.messagesIn++
     counters.bytesIn += message.payloadEnd - message.payloadStart
+    if (message.qos === 2 && message.origin !== undefined && acknowledger?.deliverLater !== undefined) {
+      return this.publishTwoPhased(message, route, acknowledger, token)
+    }
     const targets = message.qos === 0 ? route.direct : route.live
     let matched = 0
     for (let index = 0; index < targets.length; index++) {
@@ -261,12 +264,28 @@ export class TenantSpace {
     }
   }
 
+  /** QoS 2 that a restart may find not to have been received: what is not stored is given to nobody before that is certain. */
+  private publishTwoPhased(message: Message, route: Route, acknowledger: Acknowledger, token: number): number {
+    const live = route.live.filter((match) => !match.noLocal || match.subscriber.clientId !== message.publisher)
+    const groups = route.groups.filter((group) => group.feed === undefined || group.qos === 0)
+    const counted = live.length + groups.filter(({ online }) => online).length
+    if (live.length > 0 || groups.length > 0) {
+      acknowledger.deliverLater?.(token, () => {
+        this.counters.deliveries += live.length
+        for (const match of live) match.subscriber.deliver(message, match)
+        for (const group of groups) this.dispatchToGroup(group, message)
+      })
+    }
+    return this.publishStored(message, route, counted, acknowledger, token, false)
+  }
+
   private publishStored(
     message: Message,
     route: Route,
     live: number,
     acknowledger: Acknowledger | undefined,
-    token: number
+    token: number,
+    dispatches = true
   ): number {
     let matched = live
     let logged = false
@@ -284,7 +303,7 @@ export class TenantSpace {
         logged = true
         fed ??= []
         fed.push(group)
-      } else if (this.dispatchToGroup(group, message)) {
+      } else if (dispatches && this.dispatchToGroup(group, message)) {
         matched++
       }
     }
@@ -293,7 +312,7 @@ export class TenantSpace {
     // Held up by one until everything has been handed in, so that it cannot be done too early.
     publish.waiting = 1
     publish.fed = fed
-    const order = this.orders[route.source] as AppendOrder
+    const order = this.orders[route.source] as WaitingOrder<PendingPublish>
     let append: ((isAppended: boolean) => void) | undefined
     if (logged) {
       this.counters.logged++

@@ -278,6 +278,21 @@ describe("delayed messages", () => {
     expect(after.received).toEqual(["much later"])
   })
 
+  it("that cannot be stored are not published either", () => {
+    const world = World.make()
+    const live = new TestSubscriber(world, "live", false).subscribe("a")
+    const failed: Array<unknown> = []
+    const acknowledged = (_token: number, error: unknown) => void failed.push(error)
+    world.space.delayed.schedule(world.message("a", "later"), world.time.nowMs() + 10, { acknowledged }, 0)
+    world.time.endTick()
+    world.shards.delayed.fail()
+    expect(failed).toMatchObject([{ reason: "io" }])
+    world.time.advance(10)
+    world.commit()
+    expect(live.received).toEqual([])
+    expect(world.space.delayed.count).toBe(0)
+  })
+
   it("of QoS 0 come once, not again after every restart", () => {
     const world = World.make()
     world.space.delayed.schedule(world.message("a", "later", { qos: 0 }), world.time.nowMs() + 10, undefined, 0)
@@ -310,6 +325,9 @@ describe("delayed messages", () => {
     const live = new TestSubscriber(world, "live", false).subscribe("a")
     world.commit()
     world.time.advance(10)
+    // Not before a restart would not publish it again.
+    expect(live.received).toEqual([])
+    world.commit()
     expect(live.received).toEqual(["later"])
   })
 })

@@ -6,14 +6,14 @@
  * - A will is published at most once per connection that set it: when its delay has passed or its session ends, whichever is
  *   first, and not at all where the client said goodbye or came back in time [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.1.3-9].
  */
-import { Message } from "@effectmq/messaging/Message"
-import type { StorageError } from "@effectmq/storage/StorageError"
 import type { ProtocolVersion, Will } from "./codec/Packets.js"
 import { ReasonCode } from "./codec/ReasonCode.js"
 import { type ClientEvents, type DisconnectReason, noClientEvents } from "./core/ClientEvents.js"
 import { neverExpires, Session } from "./core/Session.js"
 import type { SessionContext, SessionOutput } from "./core/SessionPorts.js"
+import { readWillOrigin, type WillOrigin, willOriginOf } from "./core/SessionRecords.js"
 import { TimerHeap } from "./core/TimerHeap.js"
+import { WillPublication } from "./WillPublication.js"
 
 export interface OpenRequest {
   readonly clientId: string
@@ -41,8 +41,6 @@ export interface SessionSummary {
   readonly inflight: number
   readonly queued: number
 }
-
-const retryMs = 1000
 
 export class SessionRegistry {
   private readonly sessionsByClientId = new Map<string, Session>()
@@ -103,6 +101,7 @@ export class SessionRegistry {
     session.user = request.user
     session.address = request.address
     session.will = request.will
+    session.connection++
     session.willDueMs = 0
     session.disconnectedAtMs = 0
     session.connectedAtMs = nowMs
@@ -237,40 +236,38 @@ export class SessionRegistry {
     else this.timers.set(session, deadlineMs)
   }
 
+  /** A will is no longer the session's, but its own: it outlives the session, and a restart. */
   private publishWill(session: Session): void {
-    const { will } = session
+    const { will, clientId } = session
+    session.will = undefined
     session.willDueMs = 0
     if (will === undefined) return
-    const nowMs = this.context.nowMs()
-    const expiresAtMs = will.messageExpirySeconds === undefined ? 0 : nowMs + will.messageExpirySeconds * 1000
-    const { topic, payload, qos, retain, properties } = will
-    const message = new Message(
-      topic,
-      payload,
-      0,
-      payload.length,
-      qos,
-      retain,
-      properties,
-      nowMs,
-      expiresAtMs,
-      session.clientId,
-      undefined
-    )
     this.willsPublished++
-    // What was stored of it goes once the message is taken over; until then a restart publishes it again.
-    const acknowledged = (_token: number, error: StorageError | undefined) => {
-      if (session.will !== will) return
-      if (error === undefined) {
-        session.will = undefined
-        this.context.journal.headerChanged(session)
-      } else if (session.client === undefined && !session.ended) {
-        session.willDueMs = this.context.nowMs() + retryMs
-        this.arm(session)
-      }
+    // QoS 0 has nothing to be sure of; a session that does not outlive its connection has nothing that is stored.
+    const isKept = session.durable && will.qos > 0
+    const origin = isKept ? willOriginOf(clientId, session.incarnation, session.connection) : undefined
+    if (session.durable) this.context.journal.headerChanged(session)
+    if (origin !== undefined) this.context.journal.willChanged(clientId, origin, will)
+    new WillPublication(this.context, clientId, will, origin).publish()
+  }
+
+  /** A restart has found that the will of that connection was published. */
+  willPublished({ clientId, incarnation, connection }: WillOrigin): void {
+    const session = this.sessionsByClientId.get(clientId)
+    if (session?.incarnation !== incarnation || session.connection !== connection || session.will === undefined) return
+    session.will = undefined
+    session.willDueMs = 0
+    this.context.journal.headerChanged(session)
+  }
+
+  /** Goes on with wills whose publishing a restart interrupted: called when all sessions are there. */
+  resumeWills(willsByOrigin: ReadonlyMap<string, Will>): void {
+    for (const [origin, will] of willsByOrigin) {
+      const found = readWillOrigin(origin)
+      if (found !== undefined) this.willPublished(found)
+      const clientId = found?.clientId ?? ""
+      new WillPublication(this.context, clientId, will, origin).publish()
     }
-    this.context.space.publish(message, { acknowledged })
-    if (qos === 0) acknowledged(0, undefined)
   }
 }
 

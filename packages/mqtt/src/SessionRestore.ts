@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import { Delivery, handOutGate, notStored, retainedSource } from "./core/Delivery.js"
 import { Session, type SubscribeTarget } from "./core/Session.js"
 import type { SessionContext } from "./core/SessionPorts.js"
-import { readOrigin, type StoredDelivery, type StoredSubscription } from "./core/SessionRecords.js"
+import { readOrigin, readWillOrigin, type StoredDelivery, type StoredSubscription } from "./core/SessionRecords.js"
 import type { SessionRegistry } from "./SessionRegistry.js"
 import type { LoadedSession, OpenedSessions } from "./SessionStore.js"
 
@@ -49,7 +49,14 @@ export const restoreSessions = (
     for (const finish of finishers) finish()
 
     /** What the broker has taken over by its origin, in the log or to be published later, counts as received. */
+    const willsByOrigin = new Map(opened.willsByOrigin)
     const fold = (origin: string) => {
+      const will = readWillOrigin(origin)
+      if (will !== undefined) {
+        registry.passIncarnation(will.incarnation)
+        if (willsByOrigin.delete(origin)) context.journal.willChanged(will.clientId, origin, undefined)
+        registry.willPublished(will)
+      }
       const found = readOrigin(origin)
       if (found === undefined) return
       registry.passIncarnation(found.incarnation)
@@ -74,6 +81,7 @@ export const restoreSessions = (
       return session?.incarnation !== holder.incarnation || holder.handOut < session.nextHandOut
     })
     for (const write of unwritten) write()
+    registry.resumeWills(willsByOrigin)
     registry.begin()
   })
 

@@ -1,8 +1,7 @@
 /**
  * Where persistent sessions are kept: the compacted topic `__sessions` of each tenant, a few shards, by hash of the client id.
  *
- * What is marked within a tick goes into one batch per shard; while one is being written the next gathers, and always holds
- * the newest state. What waited for it is told when it is durable. docs/architecture/mqtt.md says what waits for what.
+ * docs/architecture/mqtt.md says what waits for what; `SessionWriter` writes.
  *
  * The checkpoint says up to where the log's QoS 2 origins are in progress records; the log is held from there on.
  */
@@ -10,7 +9,6 @@ import type { LogHolder, MessageLog } from "@effectmq/messaging/MessageLog"
 import { type Time, systemTime } from "@effectmq/messaging/Time"
 import { topicHash } from "@effectmq/messaging/core/RouteTable"
 import type { EngineName } from "@effectmq/schemas/Ids"
-import { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import { forEachRecord } from "@effectmq/schemas/record/RecordCursor"
 import type { Durability, Shard } from "@effectmq/storage/Shard"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
@@ -18,7 +16,8 @@ import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageEr
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Gate, Session } from "./core/Session.js"
+import type { Will } from "./codec/Packets.js"
+import type { Session } from "./core/Session.js"
 import type { SessionJournal } from "./core/SessionPorts.js"
 import {
   checkpointKey,
@@ -26,18 +25,14 @@ import {
   decodeHeader,
   decodeProgress,
   decodeSubscription,
+  decodeWill,
   encodeCheckpoint,
-  encodeHeader,
-  encodeProgress,
-  encodeSubscription,
-  headerKey,
-  progressKey,
   readSessionKey,
   type StoredHeader,
   type StoredProgress,
-  type StoredSubscription,
-  subscriptionKey
+  type StoredSubscription
 } from "./core/SessionRecords.js"
+import { SessionWriter } from "./SessionWriter.js"
 
 /** One session as the topic holds it. */
 export interface LoadedSession {
@@ -56,22 +51,6 @@ export interface SessionStoreOptions {
 export const defaultSessionStoreOptions: SessionStoreOptions = { engine: "file", durability: "fsync", shards: 4 }
 
 const topic = "__sessions"
-const batchBytesMax = 1024 * 1024
-const retryMs = 1000
-
-interface Marks {
-  header: boolean
-  progress: boolean
-  filters: Set<string> | undefined
-  /** Filters whose records go with the session. */
-  ended: ReadonlyArray<string> | undefined
-}
-
-interface Written {
-  readonly session: Session
-  readonly marks: Marks
-  readonly gates: ReadonlyArray<Gate>
-}
 
 /** The sessions of one tenant. */
 export class TenantSessionStore implements SessionJournal, LogHolder {
@@ -113,6 +92,10 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
     marks.ended = marks.filters === undefined ? filters : [...new Set([...filters, ...marks.filters])]
   }
 
+  willChanged(clientId: string, origin: string, will: Will | undefined, done?: () => void): void {
+    this.writerOf(clientId).putWill(origin, will, done)
+  }
+
   lowestHeld(source: number): number {
     return this.checkpoint[source] ?? 0
   }
@@ -129,7 +112,7 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
       if (done !== undefined) this.again.push(() => this.save(log, done))
       return
     }
-    const positions = Array.from({ length: log.sourceCount }, (_, source) => log.dispatched(source))
+    const positions = Array.from({ length: log.sourceCount }, (_, source) => log.told(source))
     const { moved } = this
     this.moved = new Set()
     for (const session of moved) this.progressChanged(session)
@@ -169,145 +152,19 @@ export class TenantSessionStore implements SessionJournal, LogHolder {
   }
 
   private writer(session: Session): SessionWriter {
-    return this.writers[topicHash(session.clientId) % this.writers.length] as SessionWriter
-  }
-}
-
-/** Writes the marked sessions of one shard. */
-class SessionWriter {
-  private marked = new Map<Session, Marks>()
-  private puts: Array<{ readonly key: string; readonly value: Buffer; readonly done: (ok: boolean) => void }> = []
-  private waiters: Array<(ok: boolean) => void> = []
-  private scheduled = false
-  private writing = 0
-  private failed = false
-  private readonly builder = new RecordBatchBuilder()
-
-  constructor(
-    private readonly shard: Shard,
-    private readonly time: Time
-  ) {}
-
-  marks(session: Session): Marks {
-    let marks = this.marked.get(session)
-    if (marks === undefined) {
-      marks = { header: false, progress: false, filters: undefined, ended: undefined }
-      this.marked.set(session, marks)
-    }
-    this.schedule()
-    return marks
+    return this.writerOf(session.clientId)
   }
 
-  put(key: string, value: Buffer, done: (ok: boolean) => void): void {
-    this.puts.push({ key, value, done })
-    this.schedule()
-  }
-
-  /** Called when everything marked until now is durable, or has failed once. */
-  whenWritten(callback: (ok: boolean) => void): void {
-    if (this.marked.size === 0 && this.writing === 0) {
-      callback(true)
-    } else {
-      this.waiters.push(callback)
-      this.schedule()
-    }
-  }
-
-  private schedule(): void {
-    if (this.scheduled || this.writing > 0) return
-    this.scheduled = true
-    this.time.afterTick(() => this.flush())
-  }
-
-  private flush(): void {
-    this.scheduled = false
-    if (this.writing > 0) return
-    const { marked, puts, waiters } = this
-    this.marked = new Map()
-    this.puts = []
-    this.waiters = []
-    this.failed = false
-    // Held up by one until every batch of this round has been handed in.
-    this.writing = 1
-    const finish = () => {
-      if (--this.writing > 0) return
-      for (const waiter of waiters) waiter(!this.failed)
-      if (this.marked.size > 0 || this.puts.length > 0 || this.waiters.length > 0) this.schedule()
-    }
-    let batch: Array<Written> = []
-    for (const [session, marks] of marked) {
-      batch.push({ session, marks, gates: session.takeGates() })
-      this.encode(session, marks)
-      if (this.builder.sizeBytes >= batchBytesMax) {
-        this.append(batch, [], finish)
-        batch = []
-      }
-    }
-    for (const { key, value } of puts) this.builder.append(this.time.nowMs(), key, value)
-    if (this.builder.count > 0) this.append(batch, puts, finish)
-    else for (const { session, gates } of batch) session.openGates(gates)
-    finish()
-  }
-
-  private encode(session: Session, marks: Marks): void {
-    const { builder } = this
-    const nowMs = this.time.nowMs()
-    const { clientId } = session
-    if (marks.ended !== undefined) {
-      builder.append(nowMs, headerKey(clientId), undefined)
-      builder.append(nowMs, progressKey(clientId), undefined)
-      for (const filter of marks.ended) builder.append(nowMs, subscriptionKey(clientId, filter), undefined)
-      return
-    }
-    if (marks.header) builder.append(nowMs, headerKey(clientId), encodeHeader(session.header()))
-    for (const filter of marks.filters ?? []) {
-      const stored = session.storedSubscription(filter)
-      builder.append(nowMs, subscriptionKey(clientId, filter), stored && encodeSubscription(stored))
-    }
-    // A new subscription may have made the feed: where it begins must be known.
-    if (marks.progress || marks.filters !== undefined)
-      builder.append(nowMs, progressKey(clientId), encodeProgress(session.progress()))
-  }
-
-  private append(
-    batch: ReadonlyArray<Written>,
-    puts: ReadonlyArray<{ readonly done: (ok: boolean) => void }>,
-    finish: () => void
-  ): void {
-    this.writing++
-    this.shard.append(this.builder.finish(), (error) => {
-      if (error === undefined) {
-        for (const { session, gates } of batch) session.openGates(gates)
-      } else {
-        this.refused(batch, error)
-      }
-      for (const { done } of puts) done(error === undefined)
-      finish()
-    })
-  }
-
-  /** Clients that wait for the write are told, others go on; the state is written again as soon as that works. */
-  private refused(batch: ReadonlyArray<Written>, error: StorageError): void {
-    this.failed = true
-    for (const { session, gates } of batch) if (gates.length > 0) session.storageFailed(error.message)
-    this.time.after(retryMs, () => {
-      for (const { session, marks } of batch) {
-        const again = this.marks(session)
-        again.header ||= marks.header
-        again.progress ||= marks.progress
-        again.ended ??= marks.ended
-        for (const filter of marks.filters ?? []) {
-          again.filters ??= new Set()
-          again.filters.add(filter)
-        }
-      }
-    })
+  private writerOf(clientId: string): SessionWriter {
+    return this.writers[topicHash(clientId) % this.writers.length] as SessionWriter
   }
 }
 
 export interface OpenedSessions {
   readonly store: TenantSessionStore
   readonly sessionsByClientId: ReadonlyMap<string, LoadedSession>
+  /** Wills whose publishing had begun. */
+  readonly willsByOrigin: ReadonlyMap<string, Will>
 }
 
 export interface SessionStoreService {
@@ -349,18 +206,19 @@ const open = (engines: typeof ShardEngines.Service, options: SessionStoreOptions
       Array.from({ length: count }, (_, partition) => partition),
       (partition) => engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact" })
     )
-    const loaded: Loaded = { sessionsByClientId: new Map(), checkpoint: [] }
+    const loaded: Loaded = { sessionsByClientId: new Map(), willsByOrigin: new Map(), checkpoint: [] }
     for (const shard of shards) yield* load(shard, loaded)
     for (const [clientId, session] of loaded.sessionsByClientId) {
       // Parts of a session whose header is gone: it had ended.
       if (session.header === undefined) loaded.sessionsByClientId.delete(clientId)
     }
     const store = new TenantSessionStore(shards, time, loaded.checkpoint)
-    return { store, sessionsByClientId: loaded.sessionsByClientId }
+    return { store, sessionsByClientId: loaded.sessionsByClientId, willsByOrigin: loaded.willsByOrigin }
   }).pipe(Effect.catchTag("OffsetOutOfRange", (error) => Effect.die(error)))
 
 interface Loaded {
   readonly sessionsByClientId: Map<string, LoadedSession>
+  readonly willsByOrigin: Map<string, Will>
   checkpoint: ReadonlyArray<number>
 }
 
@@ -382,6 +240,11 @@ const take = (loaded: Loaded, recordKey: string, value: Buffer | undefined): voi
   const key = readSessionKey(recordKey)
   if (key.part === "checkpoint") {
     loaded.checkpoint = value === undefined ? [] : decodeCheckpoint(value)
+    return
+  }
+  if (key.part === "will") {
+    if (value === undefined) loaded.willsByOrigin.delete(key.origin)
+    else loaded.willsByOrigin.set(key.origin, decodeWill(value))
     return
   }
   let session = loaded.sessionsByClientId.get(key.clientId)

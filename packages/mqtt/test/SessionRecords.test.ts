@@ -1,26 +1,31 @@
 import { readFileSync } from "node:fs"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import type { Will } from "../src/codec/Packets.js"
 import {
   decodeCheckpoint,
   decodeHeader,
   decodeProgress,
   decodeSubscription,
+  decodeWill,
   encodeCheckpoint,
   encodeHeader,
   encodeProgress,
   encodeSubscription,
+  encodeWill,
   headerKey,
   originOf,
   progressKey,
   readOrigin,
   readSessionKey,
+  readWillOrigin,
   type StoredDelivery,
   type StoredHeader,
   type StoredProgress,
   type StoredSubscription,
   subscriptionKey,
-  UnknownSessionRecord
+  UnknownSessionRecord,
+  willOriginOf
 } from "../src/core/SessionRecords.js"
 
 const golden = (name: string): Buffer => readFileSync(new URL(`../../../schemas/golden/session-${name}.bin`, import.meta.url))
@@ -49,7 +54,8 @@ const header: StoredHeader = {
         ["a", "2"]
       ]
     }
-  }
+  },
+  connection: 12
 }
 
 const subscription: StoredSubscription = {
@@ -104,14 +110,17 @@ const progress: StoredProgress = {
 
 describe("session records", () => {
   it("have these bytes, for ever", () => {
-    expect(encodeHeader(header)).toEqual(golden("header-1"))
+    expect(encodeHeader(header)).toEqual(golden("header-2"))
+    expect(encodeWill(header.will as Will)).toEqual(golden("will-1"))
     expect(encodeSubscription(subscription)).toEqual(golden("subscription-1"))
     expect(encodeProgress(progress)).toEqual(golden("progress-2"))
     expect(encodeCheckpoint([1, 2, 3])).toEqual(golden("checkpoint-1"))
   })
 
   it("are read back from these bytes", () => {
-    expect(decodeHeader(golden("header-1"))).toEqual(header)
+    expect(decodeHeader(golden("header-2"))).toEqual(header)
+    expect(decodeHeader(golden("header-1"))).toEqual({ ...header, connection: 0 })
+    expect(decodeWill(golden("will-1"))).toEqual(header.will)
     expect(decodeSubscription(golden("subscription-1"))).toEqual(subscription)
     expect(decodeProgress(golden("progress-2"))).toEqual(progress)
     const inflight = progress.inflight.map((one) => ({ ...one, handOut: 0 }))
@@ -120,8 +129,8 @@ describe("session records", () => {
   })
 
   it("of a later version are refused", () => {
-    const later = Buffer.from(golden("header-1"))
-    later[0] = 2
+    const later = Buffer.from(golden("header-2"))
+    later[0] = 3
     expect(() => decodeHeader(later)).toThrow(UnknownSessionRecord)
     expect(() => readSessionKey("x")).toThrow(UnknownSessionRecord)
   })
@@ -185,5 +194,16 @@ describe("session records", () => {
       )
     )
     expect(readOrigin("d:1:2")).toBeUndefined()
+  })
+
+  it("have origins and keys that name the will of one connection", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), fc.maxSafeNat(), fc.maxSafeNat(), (clientId, incarnation, connection) => {
+        const origin = willOriginOf(clientId, incarnation, connection)
+        expect(readWillOrigin(origin)).toEqual({ clientId, incarnation, connection })
+        expect(readSessionKey(origin)).toEqual({ part: "will", origin })
+      })
+    )
+    expect(readWillOrigin("q:1:2:3:a")).toBeUndefined()
   })
 })

@@ -286,6 +286,10 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     published(this, token, error, matched, source >= 0)
   }
 
+  deliverLater(token: number, deliver: () => void): void {
+    this.owner?.inbound.deliverLater(this.ackQueue.packetId(token), deliver)
+  }
+
   sendPuback(packetId: number, reasonCode: number): void {
     this.context.counters.acknowledgementsSent++
     encodePuback(this.connection, this.version, packetId, reasonCode)

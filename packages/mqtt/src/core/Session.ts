@@ -76,6 +76,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   user: string | undefined = undefined
   address = ""
   will: Will | undefined = undefined
+  /** How many connections it has had. */
+  connection = 0
   /** Wall-clock ms at which the will is due; 0: it is not pending. */
   willDueMs = 0
   deadlineMs = 0
@@ -345,6 +347,11 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     return gates
   }
 
+  /** The write that they waited for has failed: the next holds what it held. */
+  putBackGates(gates: ReadonlyArray<Gate>): void {
+    this.gates = [...gates, ...this.gates]
+  }
+
   openGates(gates: ReadonlyArray<Gate>): void {
     for (const gate of gates) {
       if (gate instanceof Delivery) this.outbound.durable(gate)
@@ -352,7 +359,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     }
   }
 
-  /** Nothing of the session can be written: its client is told, what waited stays undone. */
+  /** Nothing of the session can be written for now: its client is told, what waits goes on waiting. */
   storageFailed(message: string): void {
     this.client?.end(0x83, message)
   }
@@ -394,8 +401,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   // --- as stored
 
   header(): StoredHeader {
-    const { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will } = this
-    return { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will }
+    const { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will, connection } = this
+    return { version, incarnation, expirySeconds, createdAtMs, disconnectedAtMs, user, will, connection }
   }
 
   storedSubscription(text: string): StoredSubscription | undefined {
@@ -449,6 +456,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     this.disconnectedAtMs = header.disconnectedAtMs
     this.user = header.user
     this.will = header.will
+    this.connection = header.connection
     const { space } = this.context
     this.nextHandOut = progress?.nextHandOut ?? 1
     if (progress !== undefined && progress.positions.length > 0) this.makeFeed(progress.positions)

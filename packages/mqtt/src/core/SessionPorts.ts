@@ -4,6 +4,7 @@
 import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { Slices } from "@effectmq/messaging/core/Slices"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import type { Will } from "../codec/Packets.js"
 import type { Session } from "./Session.js"
 
 /** The connection of a session's client, as the session sees it. */
@@ -36,6 +37,8 @@ export interface SessionJournal {
   progressChanged(session: Session): void
   /** May be written within seconds. */
   progressMoved(session: Session): void
+  /** The will is being published, or (undefined) that is over; `done` when that is durable. */
+  willChanged(clientId: string, origin: string, will: Will | undefined, done?: () => void): void
   /** The session has ended: everything of it is removed. `filters`: those of its subscriptions. */
   ended(session: Session, filters: ReadonlyArray<string>): void
 }

@@ -3,11 +3,12 @@
  * one without a value removes it. Strings are UTF-8; `string` is an unsigned varint of its length and its bytes; the other
  * integers are zigzag varlongs unless a size is given.
  *
- * | key                      | value, version 1; 2 of progress                                                            |
+ * | key                      | value, version 1; 2 of header and progress                                                 |
  * | ------------------------ | ----------------------------------------------------------------------------------------- |
- * | `h` clientId             | u8 version, u8 protocol level, u8 flags (1 user, 2 will), incarnation, expirySeconds, createdAtMs, disconnectedAtMs (0: connected), [string user], [will] |
+ * | `h` clientId             | u8 version, u8 protocol level, u8 flags (1 user, 2 will), incarnation, expirySeconds, createdAtMs, disconnectedAtMs (0: connected), [string user], [will], connection |
  * | `f` clientId 0 filter    | u8 version, u8 flags (0-1 QoS, 4 no local, 8 retain as published, 16 has identifier, 32 retained to be sent, 64-128 retain handling), [identifier], count, since of each source, [string filter where it was rewritten] |
  * | `p` clientId             | u8 version, count, position of each source, nextUse, count, inbound uses, count, in-flight, nextHandOut, count, replays |
+ * | `w` : origin of a will   | u8 version, will: it is being published                                                    |
  * | `c`                      | u8 version, count, position of each source: origins before it are in progress records      |
  *
  * will: u8 flags (0-1 QoS, 4 retain, 8 expiry, 16 properties), string topic, string payload, delaySeconds, [expirySeconds], [properties].
@@ -16,14 +17,14 @@
  * in-flight: packetId, u8 flags (0-1 QoS, 4 retain, 8 released, 16 identifiers, 32 group), source, offset, [string topic if source is -2], [count, identifiers], [string filter, version 2: handOut].
  * replay: string filter, position, until.
  *
- * Progress of version 1 ends behind what is in flight, and has no numbers of hand-outs.
+ * A header of version 1 has no connection. Progress of version 1 ends behind what is in flight, and has no numbers of hand-outs.
  */
 import { ByteReader } from "@effectmq/bytes/ByteReader"
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
 import type { ProtocolVersion, Will } from "../codec/Packets.js"
 import { retainedSource } from "./Delivery.js"
-import type { InboundUse } from "./InboundQos2.js"
+import type { StoredUse } from "./InboundQos2.js"
 
 export interface StoredHeader {
   readonly version: ProtocolVersion
@@ -35,6 +36,8 @@ export interface StoredHeader {
   readonly disconnectedAtMs: number
   readonly user: string | undefined
   readonly will: Will | undefined
+  /** How many connections the session has had: the will is of the last of them. */
+  readonly connection: number
 }
 
 export interface StoredSubscription {
@@ -79,7 +82,7 @@ export interface StoredReplay {
 export interface StoredProgress {
   readonly positions: ReadonlyArray<number>
   readonly nextUse: number
-  readonly uses: ReadonlyArray<InboundUse>
+  readonly uses: ReadonlyArray<StoredUse>
   /** Number of the next message that a shared group gives at QoS 2. */
   readonly nextHandOut: number
   /** In the order of their first sending. */
@@ -91,9 +94,11 @@ export type SessionKey =
   | { readonly part: "header"; readonly clientId: string }
   | { readonly part: "subscription"; readonly clientId: string; readonly filter: string }
   | { readonly part: "progress"; readonly clientId: string }
+  | { readonly part: "will"; readonly origin: string }
   | { readonly part: "checkpoint" }
 
 const layoutVersion = 1
+const headerVersion = 2
 const progressVersion = 2
 
 /** A record of a later version, or none of ours. */
@@ -117,6 +122,8 @@ export const readSessionKey = (key: string): SessionKey => {
     }
     case "p":
       return { part: "progress", clientId: key.slice(1) }
+    case "w":
+      return { part: "will", origin: key }
     case "c":
       return { part: "checkpoint" }
     default:
@@ -130,11 +137,13 @@ const begin = (version = layoutVersion): ByteWriter => {
   return writer
 }
 
-const open = (value: Uint8Array): ByteReader => {
+const open = (value: Uint8Array): ByteReader => openUpTo(value, layoutVersion).reader
+
+const openUpTo = (value: Uint8Array, newest: number): { readonly reader: ByteReader; readonly layout: number } => {
   const reader = new ByteReader(value)
-  const version = reader.uint8()
-  if (version !== layoutVersion) throw new UnknownSessionRecord(`version ${version}`)
-  return reader
+  const layout = reader.uint8()
+  if (layout < 1 || layout > newest) throw new UnknownSessionRecord(`version ${layout}`)
+  return { reader, layout }
 }
 
 const putBytes = (writer: ByteWriter, bytes: Uint8Array): void => {
@@ -219,7 +228,7 @@ const getWill = (reader: ByteReader): Will => {
 }
 
 export const encodeHeader = (header: StoredHeader): Buffer => {
-  const writer = begin()
+  const writer = begin(headerVersion)
   writer.uint8(header.version)
   writer.uint8((header.user === undefined ? 0 : 1) | (header.will === undefined ? 0 : 2))
   writer.varlong(header.incarnation)
@@ -228,11 +237,12 @@ export const encodeHeader = (header: StoredHeader): Buffer => {
   writer.varlong(header.disconnectedAtMs)
   if (header.user !== undefined) putString(writer, header.user)
   if (header.will !== undefined) putWill(writer, header.will)
+  writer.varlong(header.connection)
   return writer.copy()
 }
 
 export const decodeHeader = (value: Uint8Array): StoredHeader => {
-  const reader = open(value)
+  const { reader, layout } = openUpTo(value, headerVersion)
   const version = reader.uint8() as ProtocolVersion
   const flags = reader.uint8()
   return {
@@ -242,9 +252,18 @@ export const decodeHeader = (value: Uint8Array): StoredHeader => {
     createdAtMs: reader.varlong(),
     disconnectedAtMs: reader.varlong(),
     user: (flags & 1) === 0 ? undefined : getString(reader),
-    will: (flags & 2) === 0 ? undefined : getWill(reader)
+    will: (flags & 2) === 0 ? undefined : getWill(reader),
+    connection: layout < 2 ? 0 : reader.varlong()
   }
 }
+
+export const encodeWill = (will: Will): Buffer => {
+  const writer = begin()
+  putWill(writer, will)
+  return writer.copy()
+}
+
+export const decodeWill = (value: Uint8Array): Will => getWill(open(value))
 
 export const encodeSubscription = (subscription: StoredSubscription): Buffer => {
   const writer = begin()
@@ -296,7 +315,7 @@ const putDelivery = (writer: ByteWriter, delivery: StoredDelivery): void => {
   }
 }
 
-const getDelivery = (reader: ByteReader, version: number): StoredDelivery => {
+const getDelivery = (reader: ByteReader, layout: number): StoredDelivery => {
   const packetId = reader.varlong()
   const flags = reader.uint8()
   const source = reader.varlong()
@@ -310,7 +329,7 @@ const getDelivery = (reader: ByteReader, version: number): StoredDelivery => {
     topic: source === retainedSource ? getString(reader) : "",
     subscriptionIds: (flags & 16) === 0 ? undefined : getNumbers(reader),
     groupFilter: (flags & 32) === 0 ? undefined : getString(reader),
-    handOut: (flags & 32) === 0 || version < 2 ? 0 : reader.varlong()
+    handOut: (flags & 32) === 0 || layout < 2 ? 0 : reader.varlong()
   }
 }
 
@@ -337,18 +356,16 @@ export const encodeProgress = (progress: StoredProgress): Buffer => {
 }
 
 export const decodeProgress = (value: Uint8Array): StoredProgress => {
-  const reader = new ByteReader(value)
-  const version = reader.uint8()
-  if (version < 1 || version > progressVersion) throw new UnknownSessionRecord(`version ${version}`)
+  const { reader, layout } = openUpTo(value, progressVersion)
   const positions = getNumbers(reader)
   const nextUse = reader.varlong()
-  const uses: Array<InboundUse> = []
+  const uses: Array<StoredUse> = []
   for (let left = reader.unsignedVarint(); left > 0; left--) {
     uses.push({ packetId: reader.varlong(), use: reader.varlong(), received: reader.uint8() === 1 })
   }
   const inflight: Array<StoredDelivery> = []
-  for (let left = reader.unsignedVarint(); left > 0; left--) inflight.push(getDelivery(reader, version))
-  if (version === 1) return { positions, nextUse, uses, nextHandOut: 1, inflight, replays: [] }
+  for (let left = reader.unsignedVarint(); left > 0; left--) inflight.push(getDelivery(reader, layout))
+  if (layout < 2) return { positions, nextUse, uses, nextHandOut: 1, inflight, replays: [] }
   const nextHandOut = reader.varlong()
   const replays: Array<StoredReplay> = []
   for (let left = reader.unsignedVarint(); left > 0; left--) {
@@ -369,6 +386,10 @@ export const decodeCheckpoint = (value: Uint8Array): Array<number> => getNumbers
 export const originOf = (clientId: string, incarnation: number, packetId: number, use: number): string =>
   `q:${incarnation.toString(36)}:${packetId.toString(36)}:${use.toString(36)}:${clientId}`
 
+/** The same for the will of one connection of a session. */
+export const willOriginOf = (clientId: string, incarnation: number, connection: number): string =>
+  `w:${incarnation.toString(36)}:${connection.toString(36)}:${clientId}`
+
 export interface Origin {
   readonly clientId: string
   readonly incarnation: number
@@ -376,7 +397,13 @@ export interface Origin {
   readonly use: number
 }
 
-/** undefined where the origin is not of a session. */
+export interface WillOrigin {
+  readonly clientId: string
+  readonly incarnation: number
+  readonly connection: number
+}
+
+/** undefined where the origin is not of a session's packet identifier. */
 export const readOrigin = (origin: string): Origin | undefined => {
   const parts = /^q:([0-9a-z]+):([0-9a-z]+):([0-9a-z]+):(.*)$/s.exec(origin)
   if (parts === null) return undefined
@@ -387,4 +414,12 @@ export const readOrigin = (origin: string): Origin | undefined => {
     packetId: Number.parseInt(packetId, 36),
     use: Number.parseInt(use, 36)
   }
+}
+
+/** undefined where the origin is not of a will. */
+export const readWillOrigin = (origin: string): WillOrigin | undefined => {
+  const parts = /^w:([0-9a-z]+):([0-9a-z]+):(.*)$/s.exec(origin)
+  if (parts === null) return undefined
+  const [, incarnation, connection, clientId] = parts as unknown as [string, string, string, string]
+  return { clientId, incarnation: Number.parseInt(incarnation, 36), connection: Number.parseInt(connection, 36) }
 }

@@ -65,8 +65,8 @@ const publishQos2 = (machine: ConnectionMachine, publish: ParsedPublish, topic: 
   if (known !== undefined) {
     // Sent again: acknowledged again, not published again [MQTT-4.3.3-10].
     const token = machine.ackQueue.begin(packetId, "pubrec")
-    if (known.received) machine.finishAck(token, ReasonCode.success)
-    else known.whenReceived = (reason) => machine.finishAck(token, reason)
+    if (known.settled) machine.finishAck(token, ReasonCode.success)
+    else known.whenReceived = (reason) => answer(machine, token, reason)
     return
   }
   if (!hasRoom(machine)) return
@@ -185,14 +185,14 @@ export const published = (
   const acks = machine.ackQueue
   // Nobody subscribed is a success that version 5 can tell [MQTT5 3.4.2.1].
   const reasonCode = error !== undefined ? failure(error) : matched === 0 ? ReasonCode.noMatchingSubscribers : ReasonCode.success
-  if (acks.kind(token) === "pubrec") {
-    received(machine, acks.packetId(token), token, reasonCode, logged)
-  } else if (error !== undefined && machine.version !== 5) {
-    // It cannot be told: without an acknowledgement the client sends it again.
-    machine.end(ReasonCode.implementationSpecificError, "the message cannot be stored")
-  } else {
-    machine.finishAck(token, reasonCode)
-  }
+  if (acks.kind(token) === "pubrec") received(machine, acks.packetId(token), token, reasonCode, logged)
+  else answer(machine, token, reasonCode)
+}
+
+/** A client of 3.1 or 3.1.1 cannot be told of a failure: without an acknowledgement it sends the message again. */
+const answer = (machine: ConnectionMachine, token: number, reasonCode: number): void => {
+  if (reasonCode >= 0x80 && machine.version !== 5) machine.end(reasonCode, "the message cannot be stored")
+  else machine.finishAck(token, reasonCode)
 }
 
 /** The same for QoS 2: the identifier is received from now on, or free again. */
@@ -200,18 +200,21 @@ const received = (machine: ConnectionMachine, packetId: number, token: number, r
   const session = machine.owner as Session
   const use = session.inbound.get(packetId)
   const finish = () => {
-    machine.finishAck(token, reasonCode)
+    if (use !== undefined) use.settled = reasonCode < 0x80
+    use?.deliver?.(reasonCode < 0x80)
+    answer(machine, token, reasonCode)
     use?.whenReceived?.(reasonCode)
-    if (use !== undefined) use.whenReceived = undefined
+    if (use === undefined) return
+    use.deliver = undefined
+    use.whenReceived = undefined
   }
   if (reasonCode >= 0x80) {
     session.inbound.release(packetId)
-    if (machine.version === 5) finish()
-    else machine.end(ReasonCode.implementationSpecificError, "the message cannot be stored")
+    finish()
     return
   }
   if (use !== undefined) use.received = true
-  // In the log its origin says that it was received; else progress has to, before PUBREC leaves [MQTT-4.3.3-9].
+  // In the log its origin says that it was received; else progress has to, before anybody hears of it [MQTT-4.3.3-9].
   if (session.durable && !logged && !session.ended) {
     session.whenDurable(finish)
     return

@@ -16,7 +16,7 @@ export const handlePubrel = (machine: ConnectionMachine, packetId: number): void
     encodePubcomp(machine.connection, machine.version, packetId, ReasonCode.packetIdentifierNotFound)
     return
   }
-  if (!use.received) {
+  if (!use.settled) {
     machine.protocolError("PUBREL before PUBREC")
     return
   }
