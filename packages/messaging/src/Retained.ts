@@ -13,6 +13,7 @@ import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import { type TopicCursor, TopicIndex } from "./core/TopicIndex.js"
 import { Message } from "./Message.js"
+import { type RetainedLookup, type RetainedRange, RetainedReplay } from "./RetainedReplay.js"
 import { appendMessage, appendRemoval, readMessages } from "./MessageRecord.js"
 import { ShardWriter } from "./ShardWriter.js"
 import type { Time } from "./Time.js"
@@ -171,6 +172,17 @@ export class Retained {
         return entry === undefined || entry.sequence > upTo || isExpired(entry.message, this.time.nowMs()) ? undefined : entry
       }
     }
+  }
+
+  /** The same in the order of their offsets; `range` where it goes on after a restart. */
+  replay(filter: string, range?: RetainedRange): RetainedReplay {
+    // What is on its way has an offset from now on.
+    this.writer.flush()
+    const lookup: RetainedLookup = {
+      find: () => this.entries.find(filter),
+      isCurrent: (entry) => this.entries.get(entry.message.topic) === entry && !isExpired(entry.message, this.time.nowMs())
+    }
+    return new RetainedReplay(lookup, range ?? { position: 0, until: this.shard.endOffset() }, this.lastSequence)
   }
 
   /** False where nothing matches; true where something does, or where that takes longer to find out. */

@@ -69,7 +69,8 @@ export class InboundQos2 {
   restore(nextUse: number, uses: Iterable<StoredUse>): void {
     this.restoredNext = nextUse
     this.next = nextUse
-    for (const { packetId, use, received } of uses) this.usesByPacketId.set(packetId, { packetId, use, received, settled: received })
+    for (const { packetId, use, received } of uses)
+      this.usesByPacketId.set(packetId, { packetId, use, received, settled: received })
   }
 
   /** The log holds a message of this use. Uses of one session may come in any order, because they stand in several sources. */
@@ -80,7 +81,8 @@ export class InboundQos2 {
       known.settled = true
     } else if (use >= this.restoredNext) {
       this.next = Math.max(this.next, use + 1)
-      if (known === undefined || known.use < use) this.usesByPacketId.set(packetId, { packetId, use, received: true, settled: true })
+      if (known === undefined || known.use < use)
+        this.usesByPacketId.set(packetId, { packetId, use, received: true, settled: true })
     }
   }
 

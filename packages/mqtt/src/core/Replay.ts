@@ -3,6 +3,7 @@
  * a million of them costs no more than one that matches few.
  */
 import type { RetainedCursor, RetainedEntry } from "@effectmq/messaging/Retained"
+import { type RetainedRange, RetainedReplay } from "@effectmq/messaging/RetainedReplay"
 import type { QoS } from "@effectmq/messaging/Message"
 
 /** How far `take` looks: microseconds. */
@@ -16,6 +17,11 @@ export class Replay {
     /** The filter as the client wrote it. */
     readonly filter: string
   ) {}
+
+  /** Where a restart goes on; undefined where it begins anew. */
+  get range(): RetainedRange | undefined {
+    return this.entries instanceof RetainedReplay ? this.entries : undefined
+  }
 
   get done(): boolean {
     return this.entries.done

@@ -12,15 +12,17 @@
 import type { FeedReader } from "@effectmq/messaging/LogFeed"
 import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { LogHolder } from "@effectmq/messaging/MessageLog"
+import type { RetainedRange } from "@effectmq/messaging/RetainedReplay"
 import type { SharedGroup } from "@effectmq/messaging/SharedGroup"
 import type { LogEntry, Match, Subscriber, Subscription } from "@effectmq/messaging/Subscriber"
 import type { ProtocolVersion, Will } from "../codec/Packets.js"
-import { Delivery, retainedSource } from "./Delivery.js"
+import { Delivery } from "./Delivery.js"
 import { InboundQos2 } from "./InboundQos2.js"
 import { Outbound } from "./Outbound.js"
 import { Replay } from "./Replay.js"
 import type { SessionContext, SessionOutput } from "./SessionPorts.js"
-import type { StoredDelivery, StoredHeader, StoredProgress, StoredSubscription } from "./SessionRecords.js"
+import { inflightOf, positionsOf, replaysOf } from "./SessionProgress.js"
+import type { StoredHeader, StoredProgress, StoredSubscription } from "./SessionRecords.js"
 import type { Timed } from "./TimerHeap.js"
 
 /** Session Expiry Interval that never ends [MQTT5 3.1.2.11.2]. */
@@ -96,6 +98,8 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   private groups: Set<SharedGroup> | undefined
   /** A filter differs from what the client wrote (rewritten, exclusive), so that two texts may stand for one subscription. */
   private hasAliases = false
+  /** Retained messages of QoS 2 that are on their way to subscriptions, by filter as written. */
+  private replaysByText: Map<string, Replay> | undefined
 
   constructor(
     identity: SessionIdentity,
@@ -218,17 +222,36 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; never for shared subscriptions [MQTT5 4.8.2].
     const wanted =
       target.group === undefined && options.retainHandling !== 2 && !(options.retainHandling === 1 && before !== undefined)
-    const retained = wanted && space.retained.matchesAny(target.filter) ? space.retained.find(target.filter) : undefined
-    kept.replay = this.durable && subscription.qos > 0 && retained !== undefined
+    this.dropReplay(target.text)
+    const replay = wanted && space.retained.matchesAny(target.filter) ? this.replayOf(target, options, undefined) : undefined
+    kept.replay = this.durable && subscription.qos > 0 && replay !== undefined
     if (this.durable) this.context.journal.subscriptionChanged(this, target.text)
-    this.outbound.dropReplays(target.text)
-    if (retained === undefined) return undefined
-    const ids = options.subscriptionId === undefined ? undefined : [options.subscriptionId]
+    if (replay === undefined) return undefined
     return () => {
-      if (this.keptByFilter?.get(target.text) === kept) {
-        this.outbound.replay(new Replay(retained, options.qos, ids, target.text))
-      }
+      if (this.keptByFilter?.get(target.text) === kept) this.outbound.replay(replay)
     }
+  }
+
+  /** The retained messages of a subscription; those of QoS 2 to a durable session so that a restart can go on with them. */
+  private replayOf(
+    { filter, text }: SubscribeTarget,
+    { qos, subscriptionId }: { readonly qos: QoS; readonly subscriptionId: number | undefined },
+    range: RetainedRange | undefined
+  ): Replay {
+    const { retained } = this.context.space
+    const isExact = this.durable && qos === 2
+    const entries = isExact ? retained.replay(filter, range) : retained.find(filter)
+    const replay = new Replay(entries, qos, subscriptionId === undefined ? undefined : [subscriptionId], text)
+    if (isExact) {
+      this.replaysByText ??= new Map()
+      this.replaysByText.set(text, replay)
+    }
+    return replay
+  }
+
+  private dropReplay(text: string): void {
+    this.outbound.dropReplays(text)
+    this.replaysByText?.delete(text)
   }
 
   /** Whether another session has the filter to itself: `$exclusive/`. */
@@ -296,7 +319,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
       this.groups?.delete(kept.group)
       this.outbound.leaveGroup(kept.group)
     }
-    this.outbound.dropReplays(text)
+    this.dropReplay(text)
     if (this.durable) this.context.journal.subscriptionChanged(this, text)
     return true
   }
@@ -306,6 +329,7 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
     const kept = this.keptByFilter?.get(text)
     if (kept === undefined || !kept.replay) return
     kept.replay = false
+    this.replaysByText?.delete(text)
     this.context.journal.subscriptionChanged(this, text)
   }
 
@@ -417,33 +441,15 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
   /** The newest progress; from now on `progressMoved` says when there is newer. */
   progress(): StoredProgress {
     this.moved = false
-    const { feed } = this.outbound
-    const positions: Array<number> = []
-    if (feed !== undefined) {
-      for (let source = 0; source < this.context.space.log.sourceCount; source++) positions.push(feed.safePosition(source))
+    const { outbound, nextHandOut, inboundUses, replaysByText, context } = this
+    return {
+      positions: positionsOf(outbound, context.space.log.sourceCount),
+      nextUse: inboundUses?.nextUse ?? 1,
+      uses: inboundUses === undefined ? [] : [...inboundUses.values()],
+      nextHandOut,
+      inflight: inflightOf(outbound),
+      replays: replaysByText === undefined ? [] : replaysOf(replaysByText)
     }
-    const inflight: Array<StoredDelivery> = []
-    for (const delivery of this.outbound.inOrder()) {
-      const { message, packetId, qos, retain, source, offset, subscriptionIds, group, state, handOut } = delivery
-      const topic = source === retainedSource ? (message?.topic ?? "") : ""
-      const released = state === "releasing" || state === "released"
-      const groupFilter = group === undefined ? undefined : `$share/${group.name}/${group.filter}`
-      inflight.push({
-        packetId,
-        qos: qos as 1 | 2,
-        retain,
-        released,
-        source,
-        offset,
-        topic,
-        subscriptionIds,
-        groupFilter,
-        handOut
-      })
-    }
-    const { nextHandOut, inboundUses } = this
-    const uses = inboundUses === undefined ? [] : [...inboundUses.values()]
-    return { positions, nextUse: inboundUses?.nextUse ?? 1, uses, nextHandOut, inflight, replays: [] }
   }
 
   /** Takes up what was stored, before the client returns. `deliveries` in the order of `progress().inflight`. */
@@ -467,10 +473,9 @@ export class Session implements Subscriber, FeedReader<Match>, LogHolder, Timed 
       const { subscription } = space.subscribe(this, { ...stored, filter: target.filter, group: target.group })
       const kept = this.keep(target, subscription, stored.retainHandling)
       kept.replay = stored.replay
-      if (stored.replay) {
-        const ids = stored.subscriptionId === undefined ? undefined : [stored.subscriptionId]
-        this.outbound.replay(new Replay(space.retained.find(target.filter), stored.qos, ids, target.text))
-      }
+      if (!stored.replay) continue
+      const range = progress?.replays.find(({ filter }) => filter === target.text)
+      this.outbound.replay(this.replayOf(target, stored, range))
     }
   }
 }
