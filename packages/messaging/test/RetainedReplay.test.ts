@@ -13,7 +13,7 @@ const message = (topic: string, payload = "x", expiresAtMs = 0) =>
   new Message(topic, Buffer.from(payload), 0, payload.length, 2, true, undefined, 0, expiresAtMs, "publisher", undefined)
 
 const open = (time = new ManualTime()): Retained =>
-  Effect.runSync(Retained.open(new ManualShard(), time, { messagesMax: 1000, payloadBytesMax: 100 }))
+  Effect.runSync(Retained.open(new ManualShard(), time, { messagesMax: 1000, bytesMax: 1_000_000, payloadBytesMax: 100 }))
 
 const take = (cursor: RetainedCursor, count = Number.POSITIVE_INFINITY, stepsMax = 3): Array<string> => {
   const topics: Array<string> = []
