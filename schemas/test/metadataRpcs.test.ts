@@ -57,7 +57,11 @@ const samples: ReadonlyArray<readonly [what: string, schema: Schema.Schema.AnyNo
   ["Heartbeat", Rpcs.Heartbeat.payloadSchema, { nodeId: 2, storeId: "s", index: 5 }],
   ["Heartbeat answers", Rpcs.Heartbeat.successSchema, { leaderId: 1, address: "one:1", registered: true, fenced: false, hash }],
   ["Identify", Rpcs.Identify.payloadSchema, { nodeId: 2 }],
-  ["Identify answers", Rpcs.Identify.successSchema, { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k" }],
+  [
+    "Identify answers",
+    Rpcs.Identify.successSchema,
+    { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k", memberIds: [1, 2] }
+  ],
   ["Report answers", Rpcs.Report.successSchema, { ...report, fault: "f" }],
   [
     "Status answers",

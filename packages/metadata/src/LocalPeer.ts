@@ -46,7 +46,7 @@ const idle = (nodeId: number, storeId: string): MetadataPeer<never> => {
     readBarrier: Effect.fail(notAtWork),
     follow: () => Stream.fail(new FollowRefused({ reason: "behind", message: notAtWork.message })),
     heartbeat: () => Effect.succeed({ leaderId: 0, registered: true, fenced: false }),
-    identify: () => Effect.succeed({ nodeId, storeId }),
+    identify: () => Effect.succeed({ nodeId, storeId, memberIds: [] }),
     report: Effect.succeed(report),
     status: Effect.succeed({ clusterId: "", askedNodeId: nodeId, leaderId: 0, term: 0, stale: true, nodes: [] }),
     changeMembership: () => Effect.fail(notAtWork),

@@ -9,7 +9,7 @@ import { defaultOptions as raftDefaults, type RaftNodeOptions } from "@effectmq/
 import { RaftStore, type RaftStoreError } from "@effectmq/raft/RaftStore"
 import type { RaftTransport } from "@effectmq/raft/RaftTransport"
 import type { Meters } from "@effectmq/metrics/Meters"
-import type { MetadataError, NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
+import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
 import type { Node } from "@effectmq/schemas/metadata/Node"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Context from "effect/Context"
@@ -24,7 +24,7 @@ import { Controller, type ControllerService } from "./Controller.js"
 import { clusterStatus } from "./internal/clusterStatus.js"
 import * as Control from "./internal/Control.js"
 import { Forwarder } from "./internal/Forwarder.js"
-import { introduce, isEmpty } from "./internal/Introduction.js"
+import { type IntroductionError, introduce, isEmpty } from "./internal/Introduction.js"
 import * as Leaders from "./internal/Leaders.js"
 import * as Liveness from "./internal/Liveness.js"
 import * as MemberPeer from "./internal/MemberPeer.js"
@@ -57,7 +57,7 @@ export interface MetadataMemberOptions {
 const submitMsMax = 5_000
 const syncMsMax = 3_000
 
-export type MetadataStartError = RaftStoreError | NodeIdTaken
+export type MetadataStartError = RaftStoreError | IntroductionError
 
 /** Whether this node is registered with its cluster. */
 export class Registered extends Context.Tag("@effectmq/metadata/MetadataMember/Registered")<
@@ -120,7 +120,7 @@ export const make = (
       const others = contacts.filter((member) => member.nodeId !== nodeId)
       const isFirst = options.initialMembers.length > 0
       const answersMin = isFirst ? Math.floor(options.initialMembers.length / 2) : Math.min(1, others.length)
-      yield* introduce({ nodeId, storeId, others, answersMin, peers })
+      yield* introduce({ nodeId, storeId, others, isFirst, answersMin, peers })
     }
 
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())

@@ -146,6 +146,19 @@ describe("a member that joins", () => {
     expect(await Effect.runPromise(Effect.flip(fourth.control.removeNode(leader.nodeId)))).toMatchObject({ _tag: "UnknownNode" })
   })
 
+  it("does not begin a second cluster beside one that is there and does not have it", async () => {
+    const three = cluster([1, 2, 3])
+    const alone = await three.start(1, {}, [1])
+    await Effect.runPromise(alone.usable)
+    await submit(alone, topic("of-old"))
+    for (const nodeId of [2, 3]) await expect(three.start(nodeId)).rejects.toMatchObject({ _tag: "InvalidMembership", nodeId })
+    // As one that waits to be added it is taken in.
+    const second = await three.start(2, {}, [])
+    await Effect.runPromise(alone.control.addNode({ ...memberOf(2), voter: true }))
+    await Effect.runPromise(second.usable)
+    expect(names(second)).toEqual(["default/of-old"])
+  })
+
   it("does not come back with an empty store under the number of one that is known", async () => {
     const three = cluster([1, 2, 3])
     await three.startAll()

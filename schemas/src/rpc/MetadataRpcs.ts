@@ -134,7 +134,9 @@ export const Identify = Rpc.make("Identify", {
     /** Absent before the cluster was made. */
     clusterId: Schema.optional(Schema.String),
     /** With which store the caller is known here; absent where it is not, or without one. */
-    knownStoreId: Schema.optional(Schema.String)
+    knownStoreId: Schema.optional(Schema.String),
+    /** Of the Raft group, as known here. */
+    memberIds: Schema.Array(Schema.Int)
   })
 })
 

@@ -4,7 +4,7 @@
  * A node that voted and acknowledged, and then lost its disk, would break what Raft rests on if it came back as if nothing had been.
  * So it takes part only when so many others answered that, with itself, they are a majority, and none knew it with another store.
  */
-import { NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
+import { InvalidMembership, NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
 import type { StoredRaft } from "@effectmq/raft/RaftStore"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Effect from "effect/Effect"
@@ -14,10 +14,14 @@ export interface IntroductionParts {
   readonly nodeId: number
   readonly storeId: string
   readonly others: ReadonlyArray<Member>
+  /** This node is to be one of the first members, and does not wait to be added. */
+  readonly isFirst: boolean
   /** How many of them must answer. */
   readonly answersMin: number
   readonly peers: ClusterPeersService
 }
+
+export type IntroductionError = NodeIdTaken | InvalidMembership
 
 const askMsMax = 1_000
 const againMs = 200
@@ -26,7 +30,7 @@ const tellMs = 5_000
 export const isEmpty = ({ hardState, snapshot, entries }: StoredRaft): boolean =>
   snapshot === undefined && entries.length === 0 && hardState.term === 0
 
-const ask = ({ nodeId, storeId, peers }: IntroductionParts, other: Member): Effect.Effect<boolean, NodeIdTaken> =>
+const ask = ({ nodeId, storeId, isFirst, peers }: IntroductionParts, other: Member): Effect.Effect<boolean, IntroductionError> =>
   peers
     .at(other)
     .identify({ nodeId })
@@ -34,11 +38,15 @@ const ask = ({ nodeId, storeId, peers }: IntroductionParts, other: Member): Effe
       Effect.timeoutOption(askMsMax),
       Effect.matchEffect({
         onFailure: () => Effect.succeed(false),
-        onSuccess: (found) => {
+        onSuccess: (found): Effect.Effect<boolean, IntroductionError> => {
           if (found._tag === "None") return Effect.succeed(false)
-          const { knownStoreId, nodeId: answering } = found.value
+          const { knownStoreId, nodeId: answering, clusterId, memberIds } = found.value
           if (knownStoreId !== undefined && knownStoreId !== storeId) {
             return Effect.fail(new NodeIdTaken({ nodeId, storeId: knownStoreId }))
+          }
+          if (isFirst && clusterId !== undefined && !memberIds.includes(nodeId)) {
+            const reason = `node ${answering} is of a cluster that this node is not in: start this one with cluster.join, and add it there`
+            return Effect.fail(new InvalidMembership({ nodeId, reason }))
           }
           if (answering === other.nodeId) return Effect.succeed(true)
           const message = `at ${other.address}, where node ${other.nodeId} should be, node ${answering} answers`
@@ -47,7 +55,7 @@ const ask = ({ nodeId, storeId, peers }: IntroductionParts, other: Member): Effe
       })
     )
 
-export const introduce = (parts: IntroductionParts): Effect.Effect<void, NodeIdTaken> =>
+export const introduce = (parts: IntroductionParts): Effect.Effect<void, IntroductionError> =>
   Effect.gen(function* () {
     const { others, answersMin } = parts
     const answered = new Set<number>()

@@ -172,6 +172,7 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
         return {
           nodeId: raft.status().nodeId,
           storeId: raft.storeId,
+          memberIds: raft.status().membership.members.map((member) => member.nodeId),
           ...(cluster === undefined ? {} : { clusterId: cluster.clusterId }),
           ...(knownStoreId === undefined ? {} : { knownStoreId })
         }

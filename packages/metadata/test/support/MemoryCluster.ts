@@ -63,12 +63,16 @@ export class MemoryCluster {
   }
 
   /** Resolves when the member is at work, whether or not there is a majority. */
-  async start(nodeId: number, raft: Partial<RaftNodeOptions> = {}): Promise<RunningNode> {
+  async start(
+    nodeId: number,
+    raft: Partial<RaftNodeOptions> = {},
+    /** The first members, where they are not the cluster's; none: it waits to be added. */
+    firstIds: ReadonlyArray<number> = this.firstIds.includes(nodeId) ? this.firstIds : []
+  ): Promise<RunningNode> {
     const scope = Effect.runSync(Scope.make())
-    const isFirst = this.firstIds.includes(nodeId)
     const services = MetadataMember.make({
       node: { nodeId, name: `n${nodeId}`, version: "1", addresses: [], roles: ["meta"], rpcAddress: memberOf(nodeId).address },
-      initialMembers: isFirst ? this.firstIds.map(memberOf) : [],
+      initialMembers: firstIds.map(memberOf),
       contacts: this.firstIds.map(memberOf),
       submitMsMax: 15_000,
       syncMsMax: 2_000,
