@@ -7,6 +7,7 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as RpcSchema from "@effect/rpc/RpcSchema"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
@@ -64,11 +65,22 @@ export const client = <Rpcs extends Rpc.Any>(
   { backOffMs = 50, backOffMsMax = 1_000, callTimeoutMs = 30_000, callsMax = 1024 }: NodeRpcClientOptions = {}
 ): Effect.Effect<NodeRpcClient<Rpcs>, never, Scope | NodeTransport | Rpc.MiddlewareClient<Rpcs>> =>
   Effect.gen(function* () {
-    const caller = yield* makeRpcCaller(yield* NodeTransport, { channel, target, backOffMs, backOffMsMax })
+    const isTimed = (tag: string): boolean => {
+      const rpc = group.requests.get(tag) as unknown as Rpc.AnyWithProps | undefined
+      return rpc !== undefined && !RpcSchema.isStreamSchema(rpc.successSchema)
+    }
+    const caller = yield* makeRpcCaller(yield* NodeTransport, {
+      channel,
+      target,
+      backOffMs,
+      backOffMsMax,
+      callTimeoutMs,
+      isTimed
+    })
     const made: RpcClient.RpcClient<Rpcs, RpcClientError> = yield* Effect.provideService(
       RpcClient.make(group, { disableTracing: true }),
       RpcClient.Protocol,
       caller.protocol
     )
-    return typedCalls(made, caller.connection, { target, callsMax, callTimeoutMs })
+    return typedCalls(made, caller.connection, { target, callsMax })
   })

@@ -14,6 +14,7 @@ import type { Scope } from "effect/Scope"
 import { packFrame, unpackFrame } from "../core/RpcFrame.js"
 import { NodeCallFailed } from "../NodeCallFailed.js"
 import { nodeFrameBytesMax, type NodeTarget, type NodeTransportService } from "../NodeTransport.js"
+import { CallDeadlines } from "./CallDeadlines.js"
 import { makeRpcConnection, type RpcConnection } from "./RpcConnection.js"
 
 export interface RpcCallerOptions {
@@ -21,7 +22,13 @@ export interface RpcCallerOptions {
   readonly target: NodeTarget
   readonly backOffMs: number
   readonly backOffMsMax: number
+  readonly callTimeoutMs: number
+  /** Has one answer; others are streams, which have no time limit. */
+  readonly isTimed: (tag: string) => boolean
 }
+
+/** Name of the defect that a call without an answer ends with; whoever wraps the client makes a failed call of it. */
+export const timeoutName = "NodeCallTimeout"
 
 export interface RpcCaller {
   readonly protocol: RpcClient.Protocol["Type"]
@@ -73,7 +80,22 @@ export const makeRpcCaller = (
 
     const protocol = yield* RpcClient.Protocol.make((writeResponse) =>
       Effect.gen(function* () {
-        const failAll = (reason: string) => writeResponse({ _tag: "ClientProtocolError", error: broken(reason) })
+        const failAll = (reason: string) =>
+          Effect.suspend(() => {
+            deadlines.endAll()
+            return writeResponse({ _tag: "ClientProtocolError", error: broken(reason) })
+          })
+
+        /** Fails this call alone: the client makes a defect of it, and whoever wraps the client a failed call. */
+        const failOne = (requestId: string, defect: unknown) =>
+          writeResponse({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect } } })
+
+        const deadlines = yield* CallDeadlines.make(options.callTimeoutMs, (requestId) => {
+          const message = `node ${target.nodeId} at ${target.address} did not answer within ${options.callTimeoutMs} ms`
+          const stop = connection.current()?.send(() => packFrame({ _tag: "Interrupt", requestId })) ?? Effect.void
+          // Where the link is saturated, nobody waits until the other has heard of it.
+          return Effect.zipRight(failOne(requestId, { name: timeoutName, message }), Effect.asVoid(Effect.forkIn(stop, scope)))
+        })
 
         /** The answers to other calls do not wait until a slow reader has taken its chunk. */
         const takeChunk = (message: FromServerEncoded & { readonly _tag: "Chunk" }) => {
@@ -89,6 +111,7 @@ export const makeRpcCaller = (
           const message = messageIn(item)
           if (message === undefined) return Effect.sync(() => connection.current()?.link.close("a frame is no message"))
           if (message._tag === "Chunk") return takeChunk(message)
+          if (message._tag === "Exit") deadlines.end(message.requestId)
           // What went wrong over there is no defect here.
           return message._tag === "Defect" ? failAll("the other node failed in its calls") : writeResponse(message)
         }
@@ -96,20 +119,17 @@ export const makeRpcCaller = (
           Effect.forever(Effect.flatMap(inbox.takeAll, ([items]) => Effect.forEach(items, take, { discard: true })))
         )
 
-        /** Fails this call alone: the client makes a defect of it, and whoever wraps the client a failed call. */
-        const failOne = (requestId: string, defect: string) =>
-          writeResponse({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect } } })
-
         return {
           send: (request: FromClientEncoded) =>
             Effect.suspend(() => {
               const gate = connection.current()
               if (gate === undefined) return request._tag === "Request" ? failAll("it ended just now") : Effect.void
+              if (request._tag === "Interrupt") deadlines.end(request.requestId)
               if (request._tag !== "Request") return gate.send(() => packFrame(request))
               const frame = packFrame({ ...request, headers: [] })
-              return frame.length > nodeFrameBytesMax
-                ? failOne(request.id, `a call of ${frame.length} bytes is too large`)
-                : gate.send(() => frame)
+              if (frame.length > nodeFrameBytesMax) return failOne(request.id, `a call of ${frame.length} bytes is too large`)
+              if (options.isTimed(request.tag)) deadlines.begin(request.id)
+              return gate.send(() => frame)
             }),
           supportsAck: true,
           supportsTransferables: false

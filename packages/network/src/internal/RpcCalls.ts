@@ -1,5 +1,5 @@
 /**
- * The calls of an RPC client, bounded in number and time, with one typed failure for all that may go wrong between two nodes: the
+ * The calls of an RPC client, bounded in number, with one typed failure for all that may go wrong between two nodes: the
  * other's defects and interruptions among them, which would else be this node's.
  */
 import type * as Rpc from "@effect/rpc/Rpc"
@@ -12,12 +12,12 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { NodeCallFailed, type NodeCallFailedReason } from "../NodeCallFailed.js"
 import type { NodeTarget } from "../NodeTransport.js"
+import { timeoutName } from "./RpcCaller.js"
 import type { RpcConnection } from "./RpcConnection.js"
 
 export interface RpcCallsOptions {
   readonly target: NodeTarget
   readonly callsMax: number
-  readonly callTimeoutMs: number
 }
 
 interface CallOptions {
@@ -31,7 +31,7 @@ type Call = (payload: unknown, options?: CallOptions) => Effect.Effect<unknown, 
 export const typedCalls = <Rpcs extends Rpc.Any>(
   made: RpcClient.RpcClient<Rpcs, RpcClientError>,
   connection: RpcConnection,
-  { callTimeoutMs, callsMax, target: { address, nodeId } }: RpcCallsOptions
+  { callsMax, target: { address, nodeId } }: RpcCallsOptions
 ): RpcClient.RpcClient<Rpcs, NodeCallFailed> => {
   let calls = 0
   const failed = (reason: NodeCallFailedReason, message: string) => new NodeCallFailed({ nodeId, reason, message })
@@ -42,36 +42,33 @@ export const typedCalls = <Rpcs extends Rpc.Any>(
       return Cause.fail(failure.cause instanceof NodeCallFailed ? failure.cause : failed("broken", failure.message))
     }
     if (failure !== undefined) return cause
-    const problem = Cause.isInterruptedOnly(cause) ? "it was interrupted there" : String(Cause.squash(cause))
+    const defect = Cause.squash(cause)
+    if (defect instanceof Error && defect.name === timeoutName) return Cause.fail(failed("timeout", defect.message))
+    const problem = Cause.isInterruptedOnly(cause) ? "it was interrupted there" : String(defect)
     return Cause.fail(failed("refused", `node ${nodeId} at ${address} did not answer a call: ${problem}`))
   }
 
-  /** Takes a place among the calls for as long as the scope of the call lasts. */
-  const entered = Effect.suspend(() => {
-    if (calls >= callsMax) {
-      return Effect.fail(failed("overloaded", `${callsMax} calls to node ${nodeId} are under way already`))
-    }
+  const enter = Effect.suspend(() => {
+    if (calls >= callsMax) return Effect.fail(failed("overloaded", `${callsMax} calls to node ${nodeId} are under way already`))
     calls++
     return Effect.void
   })
-  const place = Effect.acquireRelease(entered, () => Effect.sync(() => void calls--))
-  const admitted = Effect.zipRight(place, connection.wanted)
+  const leave = Effect.sync(() => {
+    calls--
+  })
 
-  const timedOut = () => failed("timeout", `node ${nodeId} at ${address} did not answer within ${callTimeoutMs} ms`)
+  /** Holds a place among the calls for as long as it runs. */
+  const once = (call: Effect.Effect<unknown, unknown>) => {
+    const answered = Effect.catchAllCause(call, (cause) => Effect.failCause(typed(cause)))
+    const connected = Effect.zipRight(connection.wanted, answered)
+    return Effect.uninterruptibleMask((restore) => Effect.zipRight(enter, Effect.ensuring(restore(connected), leave)))
+  }
 
-  const once = (call: Effect.Effect<unknown, unknown>) =>
-    Effect.zipRight(
-      admitted,
-      Effect.catchAllCause(call, (cause) => Effect.failCause(typed(cause)))
-    ).pipe(Effect.timeoutFail({ duration: callTimeoutMs, onTimeout: timedOut }), Effect.scoped)
-
-  const stream = (call: Stream.Stream<unknown, unknown>) =>
-    Stream.unwrapScoped(
-      Effect.as(
-        admitted,
-        Stream.catchAllCause(call, (cause) => Stream.failCause(typed(cause)))
-      )
-    )
+  const stream = (call: Stream.Stream<unknown, unknown>) => {
+    const values = Stream.catchAllCause(call, (cause) => Stream.failCause(typed(cause)))
+    const place = Effect.acquireRelease(enter, () => leave)
+    return Stream.unwrapScoped(Effect.as(Effect.zipRight(place, connection.wanted), values))
+  }
 
   const wrapped =
     (call: Call): Call =>

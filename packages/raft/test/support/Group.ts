@@ -16,6 +16,7 @@ import { emptyContents, make as makeStore, type MemoryContents } from "../../src
 import * as RaftNode from "../../src/RaftNode.js"
 import { defaultOptions, type RaftNodeOptions } from "../../src/RaftNodeOptions.js"
 import { RaftStore, type RaftStoreService } from "../../src/RaftStore.js"
+import type { RaftTransport } from "../../src/RaftTransport.js"
 import { Registry } from "./Registry.js"
 
 export const memberOf = (nodeId: number): Member => ({ nodeId, address: `node${nodeId}:1` })
@@ -46,6 +47,15 @@ export class Group {
     readonly options: Partial<RaftNodeOptions> = {}
   ) {}
 
+  /** Where a member is. */
+  memberOf(nodeId: number): Member {
+    return memberOf(nodeId)
+  }
+
+  transport(nodeId: number): Layer.Layer<RaftTransport, unknown> {
+    return this.hub.layer(nodeId)
+  }
+
   contentsOf(nodeId: number): MemoryContents {
     const known = this.contents.get(nodeId) ?? emptyContents()
     this.contents.set(nodeId, known)
@@ -59,14 +69,14 @@ export class Group {
     const all: RaftNodeOptions = {
       ...defaultOptions,
       nodeId,
-      initialMembers: this.firstIds.includes(nodeId) ? this.firstIds.map(memberOf) : [],
-      contacts: this.firstIds.map(memberOf),
+      initialMembers: this.firstIds.includes(nodeId) ? this.firstIds.map((id) => this.memberOf(id)) : [],
+      contacts: this.firstIds.map((id) => this.memberOf(id)),
       ...this.options,
       ...options
     }
     // What goes wrong here goes wrong on purpose: nobody needs to read of it.
     const quiet = Logger.remove(Logger.defaultLogger)
-    const parts = Layer.mergeAll(store, this.hub.layer(nodeId), PrometheusMeters.layerMemory, quiet)
+    const parts = Layer.mergeAll(store, this.transport(nodeId), PrometheusMeters.layerMemory, quiet)
     const layer = Layer.provideMerge(RaftNode.layer(all, registry), parts)
     const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
     const meters = Context.get(context, Meters)
