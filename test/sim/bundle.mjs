@@ -1,10 +1,12 @@
 /**
- * Bundles `Main.ts` with all of this repository's sources that it needs; what is installed stays outside. The bundle lies below
+ * Bundles `Main.ts` (or another entry) with all of this repository's sources that it needs; what is installed stays outside. The bundle lies below
  * `node_modules/.cache`, so that it finds what is installed.
  */
+import { rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { build } from "esbuild"
+import { mutation } from "./mutants.mjs"
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
@@ -17,11 +19,11 @@ const installedOutside = {
 }
 
 /** Answers the URL of the bundle. `plugins` may change what goes in; `name` keeps their bundles apart. */
-export const bundleSimulation = async (name = "main", plugins = []) => {
+export const bundleSimulation = async (name = "main", entry = "test/sim/Main.ts", plugins = []) => {
   const outfile = join(root, "node_modules", ".cache", "effectmq-simulation", `${name}.mjs`)
   await build({
     absWorkingDir: root,
-    entryPoints: ["test/sim/Main.ts"],
+    entryPoints: [entry],
     outfile,
     bundle: true,
     format: "esm",
@@ -34,3 +36,9 @@ export const bundleSimulation = async (name = "main", plugins = []) => {
   })
   return pathToFileURL(outfile).href
 }
+
+/** The simulations with a bug in them: a module like `Suites.ts`. */
+export const bundleMutant = (name) =>
+  bundleSimulation(`mutant-${name.replaceAll(/[^a-z]+/g, "-")}`, "test/sim/Suites.ts", [mutation(name)])
+
+export const removeBundle = (url) => rmSync(fileURLToPath(url), { force: true })

@@ -245,7 +245,18 @@ export class GroupWatch {
       else if (at > told.snapshotIndex) this.violations.add(`node ${nodeId} calls entry ${at} committed, and its log has none`)
     }
     this.checkDurable(nodeId, told, before, index)
+    this.checkOwnTerm(nodeId, told, before, index, inTerm)
     this.committedIndex = index
+  }
+
+  /** A leader commits by counting only what is of its own term; what lies before is committed with it. */
+  private checkOwnTerm(nodeId: number, told: LogView, before: number, index: number, term: number): void {
+    // The first membership is committed from the beginning.
+    if (index <= 1) return
+    let own = index
+    while (own <= told.lastIndex && told.termAt(own) !== term) own++
+    if (own <= told.lastIndex) return this.checkDurable(nodeId, told, before, own)
+    this.violations.add(`node ${nodeId} calls entry ${index} committed in term ${term}, and has no entry of that term`)
   }
 
   /** Durable on a majority of a membership that was in force meanwhile. */

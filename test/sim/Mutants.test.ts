@@ -1,0 +1,34 @@
+/**
+ * The checkers are shown to work: every bug of mutants.mjs is found, by the seed that is known to find it or by a short search.
+ */
+import { afterAll, describe, expect, it } from "vitest"
+import { bundleMutant, removeBundle } from "./bundle.mjs"
+import { mutants } from "./mutants.mjs"
+
+type Suites = typeof import("./Suites.js")
+
+const searchSeedsMax = 30
+
+describe("a bug put in on purpose", () => {
+  const made: Array<string> = []
+  afterAll(() => {
+    for (const url of made) removeBundle(url)
+  })
+
+  it("is one of at least fifteen", () => expect(Object.keys(mutants).length).toBeGreaterThanOrEqual(15))
+
+  for (const [name, { seed }] of Object.entries(mutants)) {
+    it(`is found: ${name}`, async () => {
+      const url = await bundleMutant(name)
+      made.push(url)
+      const { runSeed } = (await import(/* @vite-ignore */ url)) as Suites
+      const search = [seed, ...Array.from({ length: searchSeedsMax }, (_, index) => index + 1)]
+      let found: number | undefined
+      while (found === undefined && search.length > 0) {
+        const next = search.shift() as number
+        if ((await runSeed("cluster", next)).faults.length > 0) found = next
+      }
+      expect(found).toBeDefined()
+    })
+  }
+})

@@ -1,0 +1,3 @@
+export declare const mutants: Readonly<
+  Record<string, { readonly path: string; readonly find: string; readonly replace: string; readonly seed: number }>
+>
