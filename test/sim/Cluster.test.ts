@@ -29,7 +29,7 @@ const run = (...args: ReadonlyArray<string>): Promise<{ readonly output: string;
 
 describe("a Raft group", () => {
   it("keeps what it promises under faults, and goes on when they stop", { timeout: 110_000 }, async () => {
-    const { output, ran } = await run("--suite", "cluster", "--seeds", "300", "--seconds", "60")
+    const { output, ran } = await run("--suite", "cluster", "--seeds", "300", "--seconds", "45")
     expect(ran.flatMap(({ seed, faults }) => (faults.length > 0 ? [seed] : [])).join(" "), output).toBe("")
     const sum = (name: string) => ran.reduce((total, { stats }) => total + Number(stats[name]), 0)
     expect(ran.length).toBeGreaterThan(10)
