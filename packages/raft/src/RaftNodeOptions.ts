@@ -20,7 +20,7 @@ export interface RaftNodeOptions {
   /** An election begins when no leader was heard for a time drawn anew each time between these. */
   readonly electionMsMin: number
   readonly electionMsMax: number
-  /** Reads without asking a majority while clocks make it certain enough; off unless clocks can be trusted (docs/adr). */
+  /** Reads without asking a majority while clocks make it certain enough; off unless clocks can be trusted (docs/adr/0006-raft-machine.md). */
   readonly leaseReads: boolean
   /** Of `electionMsMin`, given away to clocks that run differently. */
   readonly leaseMarginMs: number
