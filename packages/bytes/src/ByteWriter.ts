@@ -5,6 +5,7 @@
  * until the next write or `reset`; `copy` gives it away.
  */
 import { BytesError } from "./BytesError.js"
+import { copyBytes } from "./CopyBytes.js"
 import { varintBytesMax, varlongBytesMax, writeUnsignedVarint, writeVarint, writeVarlong } from "./Varint.js"
 
 export interface ByteWriterOptions {
@@ -91,14 +92,8 @@ export class ByteWriter {
   }
 
   bytes(source: Uint8Array, start = 0, end = source.length): void {
-    const count = end - start
-    const at = this.ensure(count)
-    if (count <= 32) {
-      const target = this.buffer
-      for (let index = 0; index < count; index++) target[at + index] = source[start + index]
-    } else if (source instanceof Buffer) source.copy(this.buffer, at, start, end)
-    else this.buffer.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
-    this.position = at + count
+    const at = this.ensure(end - start)
+    this.position = copyBytes(this.buffer, at, source, start, end)
   }
 
   /** The text alone, no length before it; returns how many bytes it took. */

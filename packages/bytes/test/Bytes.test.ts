@@ -2,7 +2,9 @@ import { crc32c as crc32cNative } from "@node-rs/crc32"
 import { ByteReader } from "@effectmq/bytes/ByteReader"
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import { BytesError } from "@effectmq/bytes/BytesError"
+import { copyBytes } from "@effectmq/bytes/CopyBytes"
 import { crc32c, crc32cSliced } from "@effectmq/bytes/Crc32c"
+import { utf8SizeBytes, writeUtf8 } from "@effectmq/bytes/Utf8"
 import { unsignedVarintSizeBytes, varintSizeBytes, varlongSizeBytes } from "@effectmq/bytes/Varint"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -32,6 +34,41 @@ describe("crc32c", () => {
         expect(crc32cSliced(bytes, start, end)).toBe(expected)
         const middle = start + Math.floor((end - start) / 3)
         expect(crc32c(bytes, middle, end, crc32c(bytes, start, middle))).toBe(expected)
+      })
+    )
+  })
+})
+
+describe("copies", () => {
+  const sources = [Buffer.allocUnsafe(300), new Uint8Array(300), Buffer.alloc(400_000)]
+  for (const source of sources) for (let i = 0; i < source.length; i++) source[i] = i % 253
+
+  it("are the range, whichever source came before", () => {
+    const range = fc.record({ source: fc.constantFrom(...sources), a: fc.nat(300), b: fc.nat(300), at: fc.nat(10) })
+    fc.assert(
+      fc.property(fc.array(range), (ranges) => {
+        for (const { source, a, b, at } of ranges) {
+          const [start, end] = [Math.min(a, b), Math.max(a, b)]
+          const target = Buffer.alloc(320, 0xff)
+          expect(copyBytes(target, at, source, start, end)).toBe(at + end - start)
+          expect(target.subarray(at, at + end - start).equals(source.subarray(start, end))).toBe(true)
+          expect(target.subarray(0, at).every((byte) => byte === 0xff)).toBe(true)
+          expect(target.subarray(at + end - start).every((byte) => byte === 0xff)).toBe(true)
+        }
+      })
+    )
+  })
+
+  it("of texts are UTF-8, as long as was said", () => {
+    const text = fc.oneof(fc.string({ maxLength: 60 }), fc.string({ unit: "binary", maxLength: 60 }))
+    fc.assert(
+      fc.property(text, (text) => {
+        const expected = Buffer.from(text)
+        const target = Buffer.alloc(expected.length + 8, 0xff)
+        expect(utf8SizeBytes(text)).toBe(expected.length)
+        expect(writeUtf8(target, 3, text, expected.length)).toBe(3 + expected.length)
+        expect(target.subarray(3, 3 + expected.length).equals(expected)).toBe(true)
+        expect(target.subarray(3 + expected.length).every((byte) => byte === 0xff)).toBe(true)
       })
     )
   })

@@ -45,7 +45,7 @@ export class MessageLog {
     private readonly time: Time,
     /** Runs an effect in the background; failures are the effect's own to handle. */
     private readonly run: (effect: Effect.Effect<void>) => void,
-    private readonly onCommitted: (entry: LogEntry, publish: PendingPublish) => void
+    private readonly onCommitted: (publish: PendingPublish) => void
   ) {
     this.dispatchedOffsets = shards.map((shard) => shard.endOffset())
     this.writers = shards.map(
@@ -202,7 +202,7 @@ export class MessageLog {
       publish.source = source
       publish.offset = baseOffset + index
       this.dispatchedOffsets[source] = baseOffset + index + 1
-      this.onCommitted({ message: publish.message, source, offset: baseOffset + index }, publish)
+      this.onCommitted(publish)
       publish.done(undefined)
       if (publish.waiting > 0 && publish.message.origin !== undefined) this.open.push(publish)
     }

@@ -3,15 +3,32 @@
  * vocabulary in `@effectmq/schemas/record/Headers`.
  */
 import { headerName, userHeaderFromStored, userHeaderToStored } from "@effectmq/schemas/record/Headers"
-import type { RecordBatchBuilder, RecordHeader } from "@effectmq/schemas/record/RecordBatchBuilder"
+import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import { RecordCursor } from "@effectmq/schemas/record/RecordCursor"
+import { type EncodedHeaders, encodeHeaders, type RecordHeader } from "@effectmq/schemas/record/RecordHeaders"
 import { Message, type MessageProperties, type QoS } from "./Message.js"
 
 const qosHeaders: ReadonlyArray<RecordHeader> = ["0", "1", "2"].map((value) => ({ name: headerName.qos, value }))
 const retainHeader: RecordHeader = { name: headerName.retain, value: "1" }
 const textHeader: RecordHeader = { name: headerName.payloadFormat, value: "1" }
 
-const headersOf = (message: Message, topicApart: boolean): Array<RecordHeader> => {
+/** Of a message that has only its publisher and QoS to tell: the headers of the last one, which its successor mostly shares. */
+const plain: { publisher: string; qos: QoS; headers: EncodedHeaders } = { publisher: "", qos: 0, headers: encodeHeaders([]) }
+
+const plainHeaders = (message: Message): EncodedHeaders => {
+  const { publisher, qos } = message
+  if (plain.publisher !== publisher || plain.qos !== qos) {
+    plain.headers = encodeHeaders(headersOf(message, false))
+    plain.publisher = publisher
+    plain.qos = qos
+  }
+  return plain.headers
+}
+
+const isPlain = ({ publisher, retain, expiresAtMs, origin, properties }: Message): boolean =>
+  publisher !== "" && !retain && expiresAtMs === 0 && origin === undefined && properties === undefined
+
+const headersOf = (message: Message, topicApart: boolean): ReadonlyArray<RecordHeader> => {
   const headers = [qosHeaders[message.qos] as RecordHeader]
   if (message.retain) headers.push(retainHeader)
   if (message.publisher !== "") headers.push({ name: headerName.publisher, value: message.publisher })
@@ -39,7 +56,7 @@ export const appendMessage = (builder: RecordBatchBuilder, message: Message, key
     message.bytes,
     message.payloadStart,
     message.payloadEnd,
-    headersOf(message, key !== undefined)
+    key === undefined && isPlain(message) ? plainHeaders(message) : headersOf(message, key !== undefined)
   )
 }
 

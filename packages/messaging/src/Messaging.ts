@@ -108,7 +108,7 @@ const make = (options: MessagingOptions, time: Time) =>
             })
         )
         const routes = new RouteTable(sourceCount)
-        const log: MessageLog = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
+        const log: MessageLog = new MessageLog(logShards, time, run, (publish) => space.committed(publish))
         const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
         const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayed)
         const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time)

@@ -1,10 +1,12 @@
 /**
- * One publish that waits for storage: what is still open before its publisher may be told.
+ * One publish that waits for storage: what is still open before its publisher may be told. Once it has committed it is the entry
+ * of the log that subscribers get.
  */
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { Route } from "./core/RouteTable.js"
 import type { Message } from "./Message.js"
 import type { SharedGroup } from "./SharedGroup.js"
+import type { LogEntry } from "./Subscriber.js"
 
 /** Told once per publish, when the broker has taken the message over: with what the publisher may be acknowledged. */
 export interface Acknowledger {
@@ -22,7 +24,7 @@ export interface Acknowledger {
   deliverLater?(token: number, deliver: () => void): void
 }
 
-export class PendingPublish {
+export class PendingPublish implements LogEntry {
   /** Appends that have not committed yet. */
   waiting = 0
   error: StorageError | undefined = undefined
@@ -35,15 +37,17 @@ export class PendingPublish {
     readonly message: Message,
     readonly route: Route,
     readonly matched: number,
-    readonly acknowledger: Acknowledger | undefined,
+    private acknowledger: Acknowledger | undefined,
     readonly token: number
   ) {}
 
   /** One append is done; tells the publisher when it was the last. */
   done(error: StorageError | undefined): void {
     this.error ??= error
-    if (--this.waiting === 0) {
-      this.acknowledger?.acknowledged(this.token, this.error, this.matched, this.source, this.offset)
-    }
+    if (--this.waiting > 0) return
+    const { acknowledger } = this
+    // The entry may be kept for long, its publisher need not.
+    this.acknowledger = undefined
+    acknowledger?.acknowledged(this.token, this.error, this.matched, this.source, this.offset)
   }
 }

@@ -248,19 +248,20 @@ export class TenantSpace {
   }
 
   /** A logged message has committed: durable subscribers get it. */
-  committed(entry: LogEntry, publish: PendingPublish): void {
+  committed(publish: PendingPublish): void {
     const { logged, groups } = publish.route
+    const { publisher } = publish.message
     for (let index = 0; index < logged.length; index++) {
       const match = logged[index] as Match
-      if (match.noLocal && match.subscriber.clientId === entry.message.publisher) continue
-      match.subscriber.deliverLogged(entry, match)
+      if (match.noLocal && match.subscriber.clientId === publisher) continue
+      match.subscriber.deliverLogged(publish, match)
     }
     for (const group of groups) {
       const { feed } = group
       if (feed === undefined) continue
-      if (publish.fed?.includes(group) === true) feed.offer(entry, group)
+      if (publish.fed?.includes(group) === true) feed.offer(publish, group)
       // It was given to a member when it was published: the group became durable, or of QoS 1, since.
-      else if (feed.safePosition(entry.source) <= entry.offset) group.pass(entry.source, entry.offset, nobody)
+      else if (feed.safePosition(publish.source) <= publish.offset) group.pass(publish.source, publish.offset, nobody)
     }
   }
 

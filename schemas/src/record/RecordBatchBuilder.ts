@@ -5,14 +5,11 @@
  */
 import { ByteWriter } from "@effectmq/bytes/ByteWriter"
 import { BytesError } from "@effectmq/bytes/BytesError"
-import { varintSizeBytes, varlongSizeBytes } from "@effectmq/bytes/Varint"
+import { copyBytes } from "@effectmq/bytes/CopyBytes"
+import { utf8SizeBytes, writeUtf8 } from "@effectmq/bytes/Utf8"
+import { varintSizeBytes, varlongSizeBytes, writeVarint, writeVarlong } from "@effectmq/bytes/Varint"
 import { batchHeaderSizeBytes, batchMagic, sealBatch } from "./RecordBatch.js"
-
-/** A header's value: bytes, text (stored as UTF-8), or null. */
-export interface RecordHeader {
-  readonly name: string
-  readonly value: Uint8Array | string | undefined
-}
+import { type EncodedHeaders, encodeHeaders, noHeaders, type RecordHeader } from "./RecordHeaders.js"
 
 export interface RecordBatchBuilderOptions {
   /** First size of the slab. */
@@ -29,15 +26,6 @@ export interface FinishOptions {
   readonly baseSequence?: number
 }
 
-const noHeaders: ReadonlyArray<RecordHeader> = []
-
-const utf8SizeBytes = (text: string): number => {
-  const length = text.length
-  if (length > 48) return Buffer.byteLength(text)
-  for (let index = 0; index < length; index++) if (text.charCodeAt(index) > 0x7f) return Buffer.byteLength(text)
-  return length
-}
-
 const dataSizeBytes = (data: Uint8Array | string | undefined): number =>
   data === undefined ? -1 : typeof data === "string" ? utf8SizeBytes(data) : data.length
 
@@ -49,6 +37,9 @@ export class RecordBatchBuilder {
   #sizeBytesMax: number
   #baseTimestampMs = 0
   #maxTimestampMs = 0
+  /** The key before, and its size. */
+  #key: Uint8Array | string | undefined = undefined
+  #keySizeBytes = -1
 
   constructor(options: RecordBatchBuilderOptions = {}) {
     this.#slabSizeBytes = Math.max(options.sizeBytes ?? 16384, 256)
@@ -67,7 +58,7 @@ export class RecordBatchBuilder {
     timestampMs: number,
     key: Uint8Array | string | undefined,
     value: Uint8Array | undefined,
-    headers: ReadonlyArray<RecordHeader> = noHeaders
+    headers: ReadonlyArray<RecordHeader> | EncodedHeaders = noHeaders
   ): number {
     return value === undefined
       ? this.#append(timestampMs, key, undefined, 0, -1, headers)
@@ -81,7 +72,7 @@ export class RecordBatchBuilder {
     bytes: Uint8Array,
     start: number,
     end: number,
-    headers: ReadonlyArray<RecordHeader> = noHeaders
+    headers: ReadonlyArray<RecordHeader> | EncodedHeaders = noHeaders
   ): number {
     return this.#append(timestampMs, key, bytes, start, end, headers)
   }
@@ -92,13 +83,19 @@ export class RecordBatchBuilder {
     value: Uint8Array | undefined,
     start: number,
     end: number,
-    headers: ReadonlyArray<RecordHeader>
+    headers: ReadonlyArray<RecordHeader> | EncodedHeaders
   ): number {
+    const headerBytes = headers instanceof Uint8Array ? headers : encodeHeaders(headers)
     const offsetDelta = this.count
     const timestampDelta = offsetDelta === 0 ? 0 : timestampMs - this.#baseTimestampMs
-    const keySize = dataSizeBytes(key)
+    // Keys recur, one after the other.
+    if (key !== this.#key) {
+      this.#key = key
+      this.#keySizeBytes = dataSizeBytes(key)
+    }
+    const keySize = this.#keySizeBytes
     const valueSize = end - start
-    let bodySize =
+    const bodySize =
       1 +
       varlongSizeBytes(timestampDelta) +
       varintSizeBytes(offsetDelta) +
@@ -106,45 +103,30 @@ export class RecordBatchBuilder {
       Math.max(keySize, 0) +
       varintSizeBytes(valueSize) +
       Math.max(valueSize, 0) +
-      varintSizeBytes(headers.length)
-    for (let index = 0; index < headers.length; index++) {
-      const header = headers[index]
-      const nameSize = utf8SizeBytes(header.name)
-      const size = dataSizeBytes(header.value)
-      bodySize += varintSizeBytes(nameSize) + nameSize + varintSizeBytes(size) + Math.max(size, 0)
-    }
+      headerBytes.length
     const writer = this.#writer
     const recordSize = varintSizeBytes(bodySize) + bodySize
     if (writer.position + recordSize > this.#sizeBytesMax) {
       throw new BytesError(`record of ${recordSize} bytes does not fit a batch of at most ${this.#sizeBytesMax}`)
     }
-    writer.ensure(recordSize)
-    writer.varint(bodySize)
-    writer.uint8(0)
-    writer.varlong(timestampDelta)
-    writer.varint(offsetDelta)
-    this.#data(key, keySize)
-    writer.varint(valueSize)
-    if (value !== undefined) writer.bytes(value, start, end)
-    writer.varint(headers.length)
-    for (let index = 0; index < headers.length; index++) {
-      const header = headers[index]
-      writer.varint(utf8SizeBytes(header.name))
-      writer.utf8(header.name)
-      this.#data(header.value, dataSizeBytes(header.value))
-    }
+    let at = writer.ensure(recordSize)
+    const target = writer.buffer
+    at = writeVarint(target, at, bodySize)
+    target[at++] = 0
+    at = writeVarlong(target, at, timestampDelta)
+    at = writeVarint(target, at, offsetDelta)
+    at = writeVarint(target, at, keySize)
+    if (typeof key === "string") at = writeUtf8(target, at, key, keySize)
+    else if (key !== undefined) at = copyBytes(target, at, key, 0, keySize)
+    at = writeVarint(target, at, valueSize)
+    if (value !== undefined) at = copyBytes(target, at, value, start, end)
+    writer.position = copyBytes(target, at, headerBytes, 0, headerBytes.length)
     if (offsetDelta === 0) {
       this.#baseTimestampMs = timestampMs
       this.#maxTimestampMs = timestampMs
     } else if (timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs
     this.count = offsetDelta + 1
     return offsetDelta
-  }
-
-  #data(data: Uint8Array | string | undefined, size: number): void {
-    this.#writer.varint(size)
-    if (typeof data === "string") this.#writer.utf8(data)
-    else if (data !== undefined) this.#writer.bytes(data)
   }
 
   /** The batch, given away; the builder is empty again. There must be at least one record. */
@@ -169,23 +151,29 @@ export class RecordBatchBuilder {
     const slab = writer.buffer
     sealBatch(slab, 0, end, this.count)
     this.count = 0
-    // A slab that is nearly full is handed over, one that is nearly empty copied from.
+    // A slab that is nearly full is handed over, one that is nearly empty copied from. The next batch may be as large as this one.
     if (end > slab.length * 0.75) {
       const batch = slab.subarray(0, end)
-      this.#writer = new ByteWriter({ sizeBytes: this.#slabSizeBytes })
+      this.#writer = new ByteWriter({ sizeBytes: Math.max(this.#slabSizeBytes, Math.ceil(end * 1.25)) })
       this.#writer.position = batchHeaderSizeBytes
       return batch
     }
     const batch = Buffer.allocUnsafe(end)
     slab.copy(batch, 0, 0, end)
-    this.clear()
+    this.#reset(end * 2)
     return batch
   }
 
   /** Drops what was gathered. A slab that grew far over its first size is let go. */
   clear(): void {
     this.count = 0
-    this.#writer.reset(this.#slabSizeBytes * 4)
+    this.#reset(0)
+  }
+
+  #reset(keepBytesMax: number): void {
+    this.#key = undefined
+    this.#keySizeBytes = -1
+    this.#writer.reset(Math.max(this.#slabSizeBytes * 4, keepBytesMax))
     this.#writer.position = batchHeaderSizeBytes
   }
 }

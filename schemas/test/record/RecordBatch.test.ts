@@ -12,6 +12,7 @@ import {
   validateBatch
 } from "@effectmq/schemas/record/RecordBatch"
 import { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import { encodeHeaders, noHeaders } from "@effectmq/schemas/record/RecordHeaders"
 import { forEachRecord, RecordCursor } from "@effectmq/schemas/record/RecordCursor"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -127,6 +128,21 @@ describe("record batch", () => {
     expect(cursor.key?.length).toBe(200)
     expect(cursor.value?.length).toBe(300)
     expect(cursor.next()).toBe(false)
+  })
+
+  it("takes headers that are encoded already for what they are", () => {
+    const headers = [
+      { name: "emq-qos", value: "1" },
+      { name: "über", value: Buffer.from([0, 255]) },
+      { name: "nothing", value: undefined }
+    ]
+    const build = (given: typeof headers | Uint8Array) => {
+      const builder = new RecordBatchBuilder()
+      builder.append(5, "a", Buffer.from("b"), given)
+      return builder.finish()
+    }
+    expect(build(encodeHeaders(headers)).equals(build(headers))).toBe(true)
+    expect(build(noHeaders).equals(build([]))).toBe(true)
   })
 
   it("never writes to a batch it gave away", () => {

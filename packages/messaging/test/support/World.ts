@@ -63,7 +63,7 @@ export class World {
   ) {
     const routes = new RouteTable(shards.log.length)
     const run = (effect: Effect.Effect<void>) => void Effect.runFork(effect)
-    const log = new MessageLog(shards.log, this.time, run, (entry, publish) => this.space.committed(entry, publish))
+    const log = new MessageLog(shards.log, this.time, run, (publish) => this.space.committed(publish))
     this.space = new TenantSpace(
       "default",
       routes,

@@ -6,6 +6,8 @@
  * and two places patched. A message that came in from an MQTT client remembers the frame it came in (`receivedFrame`), where
  * it has no properties: then it is never encoded at all. What only one subscriber has (`PublishExtras`) is encoded for it alone.
  */
+import { copyBytes } from "@effectmq/bytes/CopyBytes"
+import { utf8SizeBytes, writeUtf8 } from "@effectmq/bytes/Utf8"
 import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
 import type { Output, ProtocolVersion } from "./Packets.js"
 import type { ParsedPublish } from "./ParsedPublish.js"
@@ -175,7 +177,7 @@ const encodeWhole = (
   const { bytes, payloadStart, payloadEnd } = content
   const idSize = (first & 6) === 0 ? 0 : 2
   const topic = extras?.topicOmitted === true ? "" : content.topic
-  const topicSize = byteLength(topic)
+  const topicSize = utf8SizeBytes(topic)
   let body = 2 + topicSize + idSize + payloadEnd - payloadStart
   let properties: Buffer = none
   let propertiesSize = 0
@@ -193,8 +195,7 @@ const encodeWhole = (
   at = writeVariableByteInteger(buffer, at + 1, body)
   buffer[at] = topicSize >> 8
   buffer[at + 1] = topicSize
-  writeTopic(buffer, at + 2, topic, topicSize)
-  at += 2 + topicSize
+  at = writeUtf8(buffer, at + 2, topic, topicSize)
   if (idSize > 0) {
     buffer[at] = packetId >> 8
     buffer[at + 1] = packetId
@@ -205,7 +206,7 @@ const encodeWhole = (
     if (extras !== undefined) at = writeExtras(buffer, at, extras)
     if (properties.length > 0) at += properties.copy(buffer, at)
   }
-  writeBytes(buffer, at, bytes, payloadStart, payloadEnd)
+  copyBytes(buffer, at, bytes, payloadStart, payloadEnd)
   out.length += size
   return size
 }
@@ -256,31 +257,4 @@ const writeExtras = (buffer: Buffer, position: number, extras: PublishExtras): n
     }
   }
   return at
-}
-
-/** Below these sizes a loop beats the call into the runtime. */
-const loopBytesMax = 32
-const loopCharactersMax = 20
-
-const writeBytes = (target: Buffer, at: number, source: Buffer, start: number, end: number): void => {
-  if (end - start > loopBytesMax) {
-    source.copy(target, at, start, end)
-    return
-  }
-  for (let from = start, to = at; from < end; from++, to++) target[to] = source[from] as number
-}
-
-/** The size of `text` in UTF-8. */
-const byteLength = (text: string): number => {
-  if (text.length > loopBytesMax) return Buffer.byteLength(text, "utf8")
-  for (let i = 0; i < text.length; i++) {
-    if (text.charCodeAt(i) > 127) return Buffer.byteLength(text, "utf8")
-  }
-  return text.length
-}
-
-const writeTopic = (buffer: Buffer, at: number, topic: string, size: number): void => {
-  if (size !== topic.length) buffer.write(topic, at, size, "utf8")
-  else if (size > loopCharactersMax) buffer.write(topic, at, size, "latin1")
-  else for (let i = 0; i < size; i++) buffer[at + i] = topic.charCodeAt(i)
 }

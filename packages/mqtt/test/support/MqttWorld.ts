@@ -126,7 +126,7 @@ export class MqttWorld {
     const engines = ShardEngines.make([engine])
     const routes = new RouteTable(sources)
     const run = (effect: Effect.Effect<void>) => void Effect.runFork(effect)
-    const log = new MessageLog(logShards, time, run, (entry, publish) => space.committed(entry, publish))
+    const log = new MessageLog(logShards, time, run, (publish) => space.committed(publish))
     const space: TenantSpace = new TenantSpace(
       "default",
       routes,

@@ -7,6 +7,7 @@
  * must cost little more than their sockets.
  */
 import { Buffer } from "node:buffer"
+import { copyBytes } from "@effectmq/bytes/CopyBytes"
 import type { CloseReason, Connection, ConnectionHandler, PeerCertificate, TransportKind } from "../Connection.js"
 import type { Carrier } from "./Carrier.js"
 import type { ConnectionHome } from "./ConnectionHome.js"
@@ -14,8 +15,6 @@ import { largeSlabBytes, noSlab, releaseSlab, scrapSlab, smallSlabBytes, takeLar
 
 /** Payloads from this size on are not copied by `writeShared`. */
 const sharedBytesMin = 32 * 1024
-/** Below this a loop copies faster than `set`. */
-const loopCopyBytesMax = 32
 
 /** Bytes that wait; `slab` goes back to the pool afterwards. */
 interface Waiting {
@@ -106,10 +105,7 @@ export class StreamConnection implements Connection {
   write(bytes: Uint8Array): void {
     const size = bytes.length
     if (this.length + size > this.capacity) this.makeRoom(size)
-    const { buffer, length } = this
-    if (size <= loopCopyBytesMax) for (let i = 0; i < size; i++) buffer[length + i] = bytes[i] as number
-    else buffer.set(bytes, length)
-    this.length = length + size
+    this.length = copyBytes(this.buffer, this.length, bytes, 0, size)
   }
 
   writeRange(source: Buffer, start: number, end: number): number {
@@ -132,8 +128,7 @@ export class StreamConnection implements Connection {
     const { buffer, aheadShift } = this
     const from = Math.max(start, this.aheadEnd)
     const until = Math.min(end + start - this.aheadStart, source.length, buffer.length + aheadShift)
-    if (until - from <= loopCopyBytesMax) for (let i = from; i < until; i++) buffer[i - aheadShift] = source[i] as number
-    else source.copy(buffer, from - aheadShift, from, until)
+    copyBytes(buffer, from - aheadShift, source, from, until)
     this.aheadEnd = until
   }
 
