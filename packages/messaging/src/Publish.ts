@@ -44,7 +44,7 @@ export class PendingPublish implements LogEntry {
   /** One append is done; tells the publisher when it was the last. */
   done(error: StorageError | undefined): void {
     this.error ??= error
-    if (--this.waiting > 0) return
+    if (--this.waiting !== 0) return
     const { acknowledger } = this
     // The entry may be kept for long, its publisher need not.
     this.acknowledger = undefined

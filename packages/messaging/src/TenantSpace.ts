@@ -313,24 +313,8 @@ export class TenantSpace {
     // Held up by one until everything has been handed in, so that it cannot be done too early.
     publish.waiting = 1
     publish.fed = fed
-    const order = this.orders[route.source] as WaitingOrder<PendingPublish>
-    let append: ((isAppended: boolean) => void) | undefined
-    if (logged) {
-      this.counters.logged++
-      publish.waiting++
-      // With an origin the message in the log is what says "received": its retained copy must be durable before it.
-      if (message.retain && message.origin !== undefined) append = order.hold(publish)
-      else order.push(publish)
-    }
-    if (message.retain) {
-      if (waits) publish.waiting++
-      const done = (error: StorageError | undefined) => {
-        append?.(error === undefined)
-        if (append !== undefined && error !== undefined) publish.done(error)
-        publish.done(error)
-      }
-      if (!this.retained.publish(message, waits ? done : undefined) && waits) done(undefined)
-    }
+    const append = logged ? this.appendLogged(publish) : undefined
+    if (message.retain) this.storeRetained(publish, append)
     for (const binding of route.streams) {
       matched++
       if (waits) publish.waiting++
@@ -339,6 +323,30 @@ export class TenantSpace {
     if (matched === 0) this.counters.unmatched++
     publish.done(undefined)
     return matched
+  }
+
+  /** Appends in the order of publishing; gives how to go on where that has to wait. */
+  private appendLogged(publish: PendingPublish): ((isAppended: boolean) => void) | undefined {
+    const { message, route } = publish
+    const order = this.orders[route.source] as WaitingOrder<PendingPublish>
+    this.counters.logged++
+    publish.waiting++
+    // With an origin the message in the log is what says "received": its retained copy must be durable before it.
+    if (message.retain && message.origin !== undefined) return order.hold(publish)
+    order.push(publish)
+    return undefined
+  }
+
+  private storeRetained(publish: PendingPublish, append: ((isAppended: boolean) => void) | undefined): void {
+    const { message } = publish
+    const waits = message.qos > 0
+    if (waits) publish.waiting++
+    const done = (error: StorageError | undefined) => {
+      append?.(error === undefined)
+      if (append !== undefined && error !== undefined) publish.done(error)
+      publish.done(error)
+    }
+    if (!this.retained.publish(message, waits ? done : undefined) && waits) done(undefined)
   }
 
   private dispatchToGroup(group: SharedGroup, message: Message): boolean {

@@ -61,6 +61,13 @@ export interface ChunkDetails {
   readonly keys: ReadonlyArray<{ readonly key: Buffer; readonly ordinals: ReadonlyArray<number> }>
 }
 
+/** Whether two ranges hold the same bytes. */
+const isSame = (bytes: Uint8Array, start: number, end: number, otherStart: number, otherEnd: number): boolean => {
+  if (end - start !== otherEnd - otherStart) return false
+  for (let at = start, other = otherStart; at < end; at++, other++) if (bytes[at] !== bytes[other]) return false
+  return true
+}
+
 /** Gathers the batches of one chunk and encodes its block. */
 export class ChunkBuilder {
   readonly #cursor = new RecordCursor()
@@ -128,11 +135,17 @@ export class ChunkBuilder {
       return
     }
     const cursor = this.#cursor
+    // Messages of one topic come in runs: a key that follows itself has been seen to.
+    let lastStart = 0
+    let lastEnd = -1
     try {
       cursor.reset(bytes, at)
       while (cursor.next()) {
-        if (cursor.keyEnd < cursor.keyStart) continue
-        const key = cursor.bytes.toString("latin1", cursor.keyStart, cursor.keyEnd)
+        const { keyStart, keyEnd } = cursor
+        if (keyEnd < keyStart || isSame(bytes, keyStart, keyEnd, lastStart, lastEnd)) continue
+        lastStart = keyStart
+        lastEnd = keyEnd
+        const key = cursor.bytes.toString("latin1", keyStart, keyEnd)
         const ordinals = this.#ordinalsByKey.get(key)
         if (ordinals === undefined) this.#ordinalsByKey.set(key, [ordinal])
         else if (ordinals[ordinals.length - 1] !== ordinal) ordinals.push(ordinal)
