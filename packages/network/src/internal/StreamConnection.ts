@@ -212,12 +212,15 @@ export class StreamConnection implements Connection {
     this.heard = true
     this.home.receivedBytes.value += chunk.length
     if (this.state !== open) return
+    const { flush } = this.home
+    flush.beginChunk()
     try {
       this.handler.onData(chunk)
     } catch (error) {
       this.home.onHandlerFault(error, this)
       this.destroy("handler-fault")
     }
+    flush.endChunk()
   }
 
   /** Called by the carrier when the buffer it holds is free again. */

@@ -3,6 +3,9 @@
  *
  * `setImmediate` runs right behind the poll phase that called the handlers, so a message waits for the rest of its batch and
  * not longer. When very many connections are dirty they are written at once, which bounds the slabs in use.
+ *
+ * While ticks bring only a chunk or two there is no batch to wait for: what a chunk has caused is written as soon as it has been
+ * handled. After some chunks one tick is done the other way again, to see how many chunks a tick brings by now.
  */
 export interface Flushable {
   /** In the list of this tick. */
@@ -11,11 +14,26 @@ export interface Flushable {
 }
 
 const dirtyMax = 1024
+/** A tick of no more chunks is a quiet one. */
+const quietChunksMax = 2
+/** How many chunks are answered at once after a quiet tick. */
+const atOnceChunks = 64
 
 export class TickFlush {
   private dirty: Array<Flushable> = []
   private spare: Array<Flushable> = []
-  private readonly run = (): void => this.flushAll()
+  private scheduled = false
+  /** Chunks since the last end of a tick, but for those that were answered at once. */
+  private chunks = 0
+  /** Chunks that are still to be answered at once. */
+  private atOnce = 0
+  private inChunk = false
+  private readonly run = (): void => {
+    this.scheduled = false
+    if (this.chunks > 0 && this.chunks <= quietChunksMax) this.atOnce = atOnceChunks
+    this.chunks = 0
+    this.flushAll()
+  }
 
   /** @param schedule runs a function at the end of the tick; the memory network has its own */
   constructor(private readonly schedule: (run: () => void) => void) {}
@@ -24,7 +42,25 @@ export class TickFlush {
   mark(connection: Flushable): void {
     if (this.dirty.length >= dirtyMax) this.flushAll()
     connection.dirty = true
-    if (this.dirty.push(connection) === 1) this.schedule(this.run)
+    this.dirty.push(connection)
+    if (this.scheduled || (this.inChunk && this.atOnce > 0)) return
+    this.scheduled = true
+    this.schedule(this.run)
+  }
+
+  /** A received chunk is handled between these two. */
+  beginChunk(): void {
+    this.inChunk = true
+  }
+
+  endChunk(): void {
+    this.inChunk = false
+    if (this.atOnce === 0) {
+      this.chunks++
+    } else {
+      this.atOnce--
+      this.flushAll()
+    }
   }
 
   /** Runs something after the current turn, in the order of the flushes. */
