@@ -2,7 +2,7 @@
  * `npm run bench -- mqtt [options]`: measures EffectMQ beside Mosquitto and aedes on this machine, in one run.
  *
  *   --cases a,b      only these cases; --list names them
- *   --peers a,b      of effectmq, mosquitto, mosquitto-nagle, aedes
+ *   --peers a,b      of effectmq, mosquitto, mosquitto-nodelay, aedes
  *   --runs 5         runs per case and peer; the median counts
  *   --seconds 3      measured seconds of a run, after a warm-up of one
  *   --write          put the rows into docs/benchmarks.md
@@ -11,7 +11,7 @@
  *
  * Peers take turns within each run, so that a noisy moment hits all of them.
  */
-import { cpus } from "node:os"
+import { cpus, loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { cases } from "./cases.mjs"
@@ -24,7 +24,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     cases: { type: "string" },
-    peers: { type: "string", default: "effectmq,mosquitto,mosquitto-nagle,aedes" },
+    peers: { type: "string", default: "effectmq,mosquitto,mosquitto-nodelay,aedes" },
     runs: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
     write: { type: "boolean", default: false },
@@ -63,14 +63,17 @@ for (const name of asked) {
 }
 const present = Object.keys(versions)
 const versionText = present.map((name) => `${name} ${versions[name]}`).join(", ")
-const machine = `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), Node ${process.versions.node}, ${pinning}`
+const load = loadavg()[0]
+const cores = `${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), load ${load.toFixed(1)} before`
+const machine = `${cores}, Node ${process.versions.node}, ${pinning}`
 say(`${versionText}; ${machine}; medians of ${runs} runs of ${seconds} s\n`)
+if (load > cpus().length / 4) say("The machine is busy with something else: these figures will be no good.\n")
 
 let failures = 0
 const rows = []
 for (const name of chosen) {
   const one = cases[name]
-  const among = present.filter((peer) => one.only === undefined || one.only === peer)
+  const among = present.filter((peer) => one.among === undefined || one.among.includes(peer))
   const results = Object.fromEntries(among.map((peer) => [peer, []]))
   const broken = new Set()
   for (let run = 0; run < Math.min(runs, one.runsMax ?? runs); run++) {

@@ -41,7 +41,8 @@ const load = async (broker, options) => {
     }
   })
   const measured = await withTimeLimit(child, result, 60 + (options.warmUpMs + options.durationMs) / 1000)
-  return { ...measured, brokerCpu }
+  const perSecond = measured.rate ?? measured.value
+  return { ...measured, brokerCpu, cpuMicrosPerMessage: (1e6 * brokerCpu) / perSecond }
 }
 
 const idle = async (broker, options) => {

@@ -2,8 +2,8 @@
  * The brokers that are measured: how each is started on a free loopback port, and which version it is.
  *
  * Mosquitto gets its own configuration: persistence off, logging off, no limit on queues and messages in flight, so that it
- * is not slowed down or made to drop by its defaults. It is measured twice: `mosquitto` sends at once (TCP_NODELAY), as
- * EffectMQ and aedes do; `mosquitto-nagle` keeps its default, Nagle's algorithm, which trades delay for throughput.
+ * is not slowed down or made to drop by its defaults. It is measured twice: `mosquitto` keeps its default of Nagle's algorithm,
+ * which trades delay for throughput; `mosquitto-nodelay` sends at once (TCP_NODELAY), as EffectMQ and aedes do.
  */
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -102,5 +102,5 @@ const effectmq = {
   start: startEffectmq
 }
 
-export const peers = { effectmq, mosquitto: mosquitto(true), "mosquitto-nagle": mosquitto(false), aedes }
+export const peers = { effectmq, mosquitto: mosquitto(false), "mosquitto-nodelay": mosquitto(true), aedes }
 export { remove, temporaryFolder }
