@@ -165,6 +165,8 @@ export const raftStoreSuite = (name: string, modelRuns: number, makePlace: () =>
         Effect.gen(function* () {
           yield* store.persist({ hardState: { term: 7, votedFor: 1, commitIndex: 1 }, entries: commands(1, 9, 1) })
           yield* saveSnapshot(store, snapshotOf(5, 7, chunks), chunks, "discard")
+          const gap = yield* Effect.promise(() => defectOf(store.persist({ entries: commands(8, 8, 7) })))
+          expect(gap).toContain("entry 8 does not follow entry 5")
         })
       )
       expect(await stored()).toMatchObject({ hardState: { term: 7, votedFor: 1 }, entries: [], snapshot: { index: 5 } })

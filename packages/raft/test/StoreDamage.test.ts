@@ -143,7 +143,7 @@ describe("a Raft store is refused, and says why and what to do,", () => {
   }
 
   const alter = (statement: string): Promise<unknown> =>
-    Effect.flatMap(SqliteClient.SqliteClient, (sql) => sql.unsafe(statement)).pipe(
+    Effect.flatMap(SqliteClient.SqliteClient, (sql) => Effect.forEach(statement.split("; "), (one) => sql.unsafe(one))).pipe(
       Effect.provide(SqliteClient.layer({ filename })),
       Effect.runPromise
     )
@@ -152,6 +152,7 @@ describe("a Raft store is refused, and says why and what to do,", () => {
     ["DELETE FROM writes WHERE slot = (SELECT max(slot) FROM writes)", "were acknowledged"],
     ["DELETE FROM writes WHERE slot = (SELECT min(slot) FROM writes)", "are missing"],
     ["DELETE FROM writes WHERE slot = (SELECT min(slot) + 2 FROM writes)", "are missing"],
+    ["DELETE FROM writes WHERE slot = 11; UPDATE writes SET slot = slot - 1 WHERE slot > 11", "does not follow write"],
     ["DELETE FROM writes", "its log is missing"],
     ["UPDATE writes SET slot = 1000 WHERE slot = (SELECT min(slot) FROM writes)", "are missing"],
     ["UPDATE writes SET content = zeroblob(2)", "is too short"],
@@ -166,7 +167,7 @@ describe("a Raft store is refused, and says why and what to do,", () => {
     ["UPDATE identity SET store_id = replace(store_id, 'a', 'b') || ' '", "the id of the store does not match"],
     ["DELETE FROM identity", "the id of the store is missing"],
     ["DROP TABLE chunks", "its tables are not those of a Raft store"],
-    ["CREATE TRIGGER more AFTER INSERT ON writes BEGIN DELETE FROM writes; END", "its tables are not those of a Raft store"],
+    ["CREATE TRIGGER more AFTER INSERT ON writes BEGIN DELETE FROM writes;END", "its tables are not those of a Raft store"],
     ["PRAGMA application_id = 7", "it is no Raft store"],
     ["PRAGMA user_version = 0", "which never was one"]
   ])("after %s", async (statement, problem) => {

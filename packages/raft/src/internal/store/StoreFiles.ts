@@ -100,7 +100,6 @@ export const openLog = (filename: string) =>
     const sync = onDisk(() => disk.sync(file))
     if (content.length > 0) yield* onDisk(() => writevFully(disk, file, [content], 0))
     yield* sync
-    yield* onDisk(() => disk.syncDirectory(dirname(filename)))
     return { sync }
   })
 
@@ -132,6 +131,7 @@ export const openWitness = (filename: string, { storeId, head }: StoreContent) =
     yield* onDisk(async () => {
       witness.write({ storeId, sequence: head.sequence, checksum: head.checksum })
       await witness.sync()
+      // The names of the witness and of SQLite's log.
       await disk.syncDirectory(dirname(filename))
     })
     return witness
