@@ -27,7 +27,7 @@ import { RaftStore, type RaftStoreError, type RaftStoreService } from "./RaftSto
 export interface SqliteRaftStoreOptions {
   /** Its directory must be there. `<filename>-wal` and `<filename>-witness` belong to it. */
   readonly filename: string
-  /** Size of SQLite's log from which it is carried into the database; 4 MiB where not given. */
+  /** Size of SQLite's log from which it is carried into the database; 1 MiB where not given. */
   readonly checkpointBytes?: number
 }
 

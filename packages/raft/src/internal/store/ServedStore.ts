@@ -20,13 +20,20 @@ export interface ServedStoreOptions {
   readonly checkpointBytes?: number
 }
 
-const checkpointBytesUsual = 4 << 20
+/** SQLite syncs on the calling thread when it carries its log on: often and little holds others up less. */
+const checkpointBytesUsual = 1 << 20
 const pageBytes = 4096
 /** Rows of the log, and chunks, that are deleted by one statement. */
 const writesPerDelete = 256
 const chunksPerDelete = 4
 /** A buffer that grew over this is given back. */
 const bufferBytesKept = 1 << 20
+
+/** Lets others work: nothing before it has waited for anything. */
+const turn = Effect.async<void>((resume) => {
+  const immediate = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(immediate))
+})
 
 const right = (): undefined => undefined
 
@@ -144,13 +151,13 @@ export const serve = (options: ServedStoreOptions, { database, content, wal, wit
       const below = Math.min(head.firstSlot, lowestSlot + writesPerDelete)
       yield* change("deleting from", insert("DELETE FROM writes WHERE slot < ?", [below], pageBytes))
       lowestSlot = below
-      yield* Effect.yieldNow()
+      yield* turn
     }
     for (;;) {
       const statement = `DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE snapshot NOT IN (?, ?) LIMIT ?) RETURNING chunk`
       const deleted = yield* change("deleting from", database.rows(statement, head.snapshotId, staged?.id ?? 0, chunksPerDelete))
       if (deleted.length === 0) break
-      yield* Effect.yieldNow()
+      yield* turn
     }
     const named = Effect.suspend(() =>
       insert("DELETE FROM snapshots WHERE id NOT IN (?, ?)", [head.snapshotId, staged?.id ?? 0], pageBytes)
@@ -203,6 +210,7 @@ export const serve = (options: ServedStoreOptions, { database, content, wal, wit
           }),
           () => chunkProblem(wanted, chunk)
         )
+        yield* turn
       }),
     completeSnapshot: (wanted, kept) =>
       Effect.gen(function* () {
