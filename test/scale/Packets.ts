@@ -24,7 +24,13 @@ export interface ConnectOptions {
   readonly receiveMaximum?: number
   readonly username?: string
   readonly password?: string
-  readonly will?: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 | 2; readonly retain?: boolean }
+  readonly will?: {
+    readonly topic: string
+    readonly payload: string
+    readonly qos: 0 | 1 | 2
+    readonly retain?: boolean
+    readonly delaySeconds?: number
+  }
   /** Sends no CONNECT. */
   readonly silent?: boolean
 }
@@ -50,6 +56,7 @@ const lengthBytes = (length: number): Array<number> => {
   return bytes
 }
 
+const uint32 = (value: number) => [value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255]
 const uint16 = (value: number) => Buffer.from([value >> 8, value & 255])
 const text = (value: string) => Buffer.concat([uint16(Buffer.byteLength(value)), Buffer.from(value)])
 
@@ -64,15 +71,14 @@ export const connect = (clientId: string, options: ConnectOptions): Buffer => {
     (username === undefined ? 0 : 128) |
     (password === undefined ? 0 : 64)
   const properties: Array<number> = []
-  if (expirySeconds !== undefined) {
-    properties.push(0x11, expirySeconds >>> 24, (expirySeconds >> 16) & 255, (expirySeconds >> 8) & 255, expirySeconds & 255)
-  }
+  if (expirySeconds !== undefined) properties.push(0x11, ...uint32(expirySeconds))
   if (receiveMaximum !== undefined) properties.push(0x21, receiveMaximum >> 8, receiveMaximum & 255)
   const parts = [text("MQTT"), Buffer.from([version, flags]), uint16(keepAliveSeconds)]
   if (version === 5) parts.push(Buffer.from([properties.length, ...properties]))
   parts.push(text(clientId))
   if (will !== undefined) {
-    if (version === 5) parts.push(Buffer.from([0]))
+    const delay = will.delaySeconds === undefined ? [] : [0x18, ...uint32(will.delaySeconds)]
+    if (version === 5) parts.push(Buffer.from([delay.length, ...delay]))
     parts.push(text(will.topic), text(will.payload))
   }
   if (username !== undefined) parts.push(text(username))

@@ -4,7 +4,8 @@
  * Invariants
  * - A client id has at most one session, and a session at most one connection.
  * - A will is published at most once per connection that set it: when its delay has passed or its session ends, whichever is
- *   first, and not at all where the client said goodbye or came back in time [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.1.3-9].
+ *   first, and not at all where the client said goodbye, came back in time, or was never let in [MQTT-3.1.2-8], [MQTT-3.1.2-10],
+ *   [MQTT-3.1.3-9].
  */
 import type { ProtocolVersion, Will } from "./codec/Packets.js"
 import { ReasonCode } from "./codec/ReasonCode.js"
@@ -124,9 +125,9 @@ export class SessionRegistry {
     session.detach()
     session.disconnectedAtMs = nowMs
     if (expirySeconds !== undefined) session.expirySeconds = expirySeconds
-    // [MQTT-3.14.4-3]
-    if (!keepWill) session.will = undefined
-    this.events.disconnected(session, reason)
+    // [MQTT-3.14.4-3]; and where the CONNECT has not been accepted there was none yet [MQTT-3.1.2-8].
+    if (!keepWill || !client.accepted) session.will = undefined
+    if (client.accepted) this.events.disconnected(session, reason)
     if (session.expirySeconds === 0) {
       this.end(session)
       return
@@ -220,7 +221,7 @@ export class SessionRegistry {
     if (client !== undefined) {
       session.client = undefined
       this.connected--
-      this.events.disconnected(session, "kicked")
+      if (client.accepted) this.events.disconnected(session, "kicked")
       client.end(ReasonCode.administrativeAction, "the session has ended")
     }
     this.timers.clear(session)

@@ -64,6 +64,35 @@ describe("wills", () => {
     expect(payloads(watcher)).toEqual(["gone"])
   })
 
+  it("are none where the connection ended, or was taken over, before it was accepted", async () => {
+    const { world, watcher } = await watch()
+    const events: Array<string> = []
+    world.tenant.registry.events = {
+      ...world.tenant.registry.events,
+      connected: ({ clientId }) => events.push(`${clientId} connected`),
+      disconnected: ({ clientId }, reason) => events.push(`${clientId} ${reason}`)
+    }
+    /** What waits for its session to be durable. */
+    const begin = () => {
+      const client = world.client()
+      client.send({ cmd: "connect", clientId: "a", keepalive: 0, ...persistent(), ...will() } as never)
+      return client
+    }
+    const first = begin()
+    const second = begin()
+    expect(first.take()).toMatchObject([{ cmd: "connack", reasonCode: 0x88 }])
+    second.cut()
+    const third = begin()
+    world.settle()
+    expect(third.take()).toMatchObject([{ cmd: "connack", reasonCode: 0 }])
+    expect(payloads(watcher)).toEqual([])
+    expect(events).toEqual(["a connected"])
+    third.cut()
+    world.settle()
+    expect(payloads(watcher)).toEqual(["gone"])
+    expect(events).toEqual(["a connected", "a connection-lost"])
+  })
+
   it("of a connection that was taken over are published, unless they wait and the session goes on", async () => {
     const { world, watcher } = await watch()
     world.connect("a", { ...will(0), ...persistent() })

@@ -58,6 +58,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   state: ConnectionState = "awaiting"
   version: ProtocolVersion = 4
   clientId = ""
+  accepted = false
   /** Until the connection leaves it. */
   session: Session | undefined = undefined
   /** The same, and afterwards: what was published is taken over later. */

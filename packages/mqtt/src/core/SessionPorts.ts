@@ -9,6 +9,8 @@ import type { Session } from "./Session.js"
 
 /** The connection of a session's client, as the session sees it. */
 export interface SessionOutput {
+  /** CONNACK has told the client that it is let in. */
+  readonly accepted: boolean
   /** True while the client reads slower than it is sent to: nothing new should be written. */
   readonly saturated: boolean
   /**

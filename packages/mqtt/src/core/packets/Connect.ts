@@ -192,6 +192,7 @@ const welcome = (machine: ConnectionMachine, session: Session, present: boolean,
   }
   machine.exchange = undefined
   machine.state = "connected"
+  machine.accepted = true
   context.counters.connectsAccepted++
   connection.established()
   // One and a half times the keep alive [MQTT-3.1.2-22].
