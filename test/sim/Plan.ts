@@ -48,7 +48,7 @@ export interface Plan {
   readonly sharedChance: number
   readonly paddingMax: number
   readonly latencyMaxMs: number
-  readonly node: Omit<SimNodeOptions, "wrapEngine" | "log">
+  readonly node: Omit<SimNodeOptions, "wraps" | "log">
 }
 
 const names = <A>(count: number, name: (index: number) => A): Array<A> => Array.from({ length: count }, (_, index) => name(index))

@@ -27,6 +27,13 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 
+/** What stands between the broker and its ports: bugs made on purpose (`NodeMutants`). */
+export interface PortWraps {
+  readonly wrapDisk?: (disk: DiskService) => DiskService
+  readonly wrapEngine?: (engine: ShardEngineService) => ShardEngineService
+  readonly wrapSessions?: (sessions: SessionStore.SessionStoreService) => SessionStore.SessionStoreService
+}
+
 export interface SimNodeOptions {
   readonly file: Omit<FileEngine.FileEngineOptions, "directory">
   readonly messaging: Partial<Messaging.MessagingOptions>
@@ -34,8 +41,7 @@ export interface SimNodeOptions {
   readonly mqtt: Partial<MqttOptions>
   /** Bytes of output above which a connection counts as saturated. */
   readonly highWaterMarkBytes: number
-  /** Stands between the broker and its storage: bugs made on purpose. */
-  readonly wrapEngine: (engine: ShardEngineService) => ShardEngineService
+  readonly wraps: PortWraps
   readonly log: (line: string) => void
 }
 
@@ -55,17 +61,23 @@ const logger = (log: (line: string) => void) =>
     })
   )
 
+const same = <A>(port: A): A => port
+
 const layerOf = (disk: DiskService, options: SimNodeOptions) => {
-  const { file, messaging, sessionShards, mqtt, highWaterMarkBytes, wrapEngine, log } = options
+  const { file, messaging, sessionShards, mqtt, highWaterMarkBytes, wraps, log } = options
+  const { wrapDisk = same, wrapEngine = same, wrapSessions = same } = wraps
   const engine = FileEngine.layerDisk({ ...file, directory: "/data" }).pipe(
     Layer.map((context) => Context.make(ShardEngine, wrapEngine(Context.get(context, ShardEngine)))),
-    Layer.provide(Layer.succeed(Disk, disk))
+    Layer.provide(Layer.succeed(Disk, wrapDisk(disk)))
+  )
+  const sessions = SessionStore.layer({ shards: sessionShards }).pipe(
+    Layer.map((context) => Context.make(SessionStore.SessionStore, wrapSessions(Context.get(context, SessionStore.SessionStore))))
   )
   const lowWaterMarkBytes = Math.floor(highWaterMarkBytes / 4)
   const listener = { kind: "tcp", host: "127.0.0.1", port: 1883, highWaterMarkBytes, lowWaterMarkBytes } as const
   return MqttServer.layer({ listeners: [listener], mqtt: { sysIntervalMs: 0, ...mqtt } }).pipe(
     Layer.provide(Layer.mergeAll(anybody, AclAuthorizer.layerAllowAll, Bans.layerNone, FlappingDetector.layerOff)),
-    Layer.provide(Layer.mergeAll(Messaging.layer(messaging), SessionStore.layer({ shards: sessionShards }))),
+    Layer.provide(Layer.mergeAll(Messaging.layer(messaging), sessions)),
     Layer.provideMerge(MemoryNetwork.layer()),
     Layer.provide(Layer.mergeAll(ShardEngines.layerOf([engine]), MetadataStore.layerMemory(), ConnectionLimits.layer())),
     Layer.provide(PrometheusMeters.layer()),

@@ -4,20 +4,17 @@
  * happened is judged. The same seed gives the same run.
  */
 import { SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
-import type { ShardEngineService } from "@effectmq/storage/ShardEngine"
 import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { VirtualHost } from "@effectmq/testing/VirtualHost"
 import { checks, retainedNow } from "./Checks.js"
 import { Ledger, type QoS } from "./Ledger.js"
 import { ModelClient } from "./ModelClient.js"
 import { type Action, makePlan, type Plan, retainedTopic } from "./Plan.js"
-import { SimNode, type SimNodeOptions } from "./SimNode.js"
+import { type PortWraps, SimNode, type SimNodeOptions } from "./SimNode.js"
 import { SlowDisk } from "./SlowDisk.js"
 
-export interface SimulationOptions {
-  /** Bugs made on purpose; anew for every start of the node. */
-  readonly wrapEngine?: (engine: ShardEngineService) => ShardEngineService
-}
+/** Anew for every start of the node. */
+export type SimulationOptions = PortWraps
 
 export interface Outcome {
   readonly seed: number
@@ -68,8 +65,7 @@ class Simulation {
     this.host.halted = () => this.disk.crashed
     this.ledger = new Ledger(() => this.host.nowMs)
     this.clients = this.plan.clients.map((profile) => new ModelClient(profile, this.ledger))
-    const { wrapEngine = (engine: ShardEngineService) => engine } = options
-    this.nodeOptions = { ...this.plan.node, wrapEngine, log: (line) => this.ledger.note(`node: ${line}`) }
+    this.nodeOptions = { ...this.plan.node, wraps: options, log: (line) => this.ledger.note(`node: ${line}`) }
   }
 
   async run(): Promise<Outcome> {
