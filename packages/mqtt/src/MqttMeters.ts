@@ -36,6 +36,9 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("rate_limited", "Times a connection was paused for its rate, since start", () => counters.rateLimited)
   gauge("sessions", "Sessions now, connected or not", () => sum(tenants, ({ registry }) => registry.size))
   gauge("sessions_connected", "Sessions with a connection now", () => sum(tenants, ({ registry }) => registry.connectedCount))
+  gauge("sessions_persistent", "Sessions that outlive their connections now", () =>
+    sum(tenants, ({ registry }) => registry.persistentCount)
+  )
   gauge("wills_published", "Wills published, since start", () => sum(tenants, ({ registry }) => registry.willsPublished))
   gauge("slow_deliveries", "Deliveries slower than the threshold, since start", () =>
     sum(tenants, ({ slow }) => slow.slowDeliveries)

@@ -48,6 +48,7 @@ export class SessionRegistry {
   private readonly timers = new TimerHeap()
   private lastIncarnation = 0
   private connected = 0
+  private persistent = 0
   /** Wills published since start. */
   willsPublished = 0
   /** Sessions that ended because their time was over, since start. */
@@ -62,6 +63,11 @@ export class SessionRegistry {
 
   get connectedCount(): number {
     return this.connected
+  }
+
+  /** Sessions that outlive their connections, whether there is one or not. */
+  get persistentCount(): number {
+    return this.persistent
   }
 
   get(clientId: string): Session | undefined {
@@ -96,6 +102,7 @@ export class SessionRegistry {
       const incarnation = this.lastIncarnation
       session = new Session({ clientId, version: request.version, incarnation, createdAtMs: nowMs, durable }, this.context)
       this.sessionsByClientId.set(clientId, session)
+      if (durable) this.persistent++
     }
     session.version = request.version
     session.expirySeconds = request.expirySeconds
@@ -195,6 +202,7 @@ export class SessionRegistry {
     const nowMs = this.context.nowMs()
     this.passIncarnation(session.incarnation)
     this.sessionsByClientId.set(session.clientId, session)
+    this.persistent++
     if (session.disconnectedAtMs === 0) {
       session.disconnectedAtMs = nowMs
       this.context.journal.headerChanged(session)
@@ -226,6 +234,7 @@ export class SessionRegistry {
     }
     this.timers.clear(session)
     this.sessionsByClientId.delete(session.clientId)
+    if (session.durable) this.persistent--
     session.end()
     if (session.will !== undefined) this.publishWill(session)
   }

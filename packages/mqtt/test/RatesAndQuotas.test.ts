@@ -108,3 +108,54 @@ describe("a tenant's quota", () => {
     expect(world.connect("b").subscribe("c")).toMatchObject([{ granted: [0] }])
   })
 })
+
+describe("the bound on persistent sessions", () => {
+  const persistent = { clean: false, properties: { sessionExpiryInterval: 100 } } as const
+  const two = { mqtt: { persistentSessionsMax: 2 } }
+
+  it("refuses a client that would have one more, and nobody else", async () => {
+    const world = await MqttWorld.make(two)
+    const first = world.connect("a", persistent)
+    world.connect("b", { version: 4, clean: false })
+    expect(world.connect("c", persistent).connack).toMatchObject({ reasonCode: 0x97, sessionPresent: false })
+    expect(world.connect("c", { version: 4, clean: false }).connack).toMatchObject({ returnCode: 3 })
+    expect(world.connect("c", { version: 3, clean: false }).connack).toMatchObject({ returnCode: 3 })
+    // Sessions that end with their connections are not stored.
+    expect(world.connect("c").connack).toMatchObject({ reasonCode: 0 })
+    // Its own it has already, also where it is away, takes over or begins anew.
+    first.cut()
+    for (const clean of [false, true, false]) {
+      expect(world.connect("a", { ...persistent, clean }).connack).toMatchObject({ reasonCode: 0, sessionPresent: !clean })
+    }
+    expect(world.tenant.registry.persistentCount).toBe(2)
+  })
+
+  it("has room again when a session has ended, and counts those from before a restart", async () => {
+    const world = await MqttWorld.make(two)
+    world.connect("a", persistent)
+    world.connect("b", persistent).cut()
+    world.settle()
+    const again = await world.crash()
+    expect(again.tenant.registry.persistentCount).toBe(2)
+    expect(again.connect("c", persistent).connack).toMatchObject({ reasonCode: 0x97 })
+    expect(again.connect("a", persistent).connack).toMatchObject({ reasonCode: 0, sessionPresent: true })
+    again.tenant.registry.delete("b")
+    expect(again.connect("c", persistent).connack).toMatchObject({ reasonCode: 0 })
+    again.advance(1000)
+    expect(again.tenant.registry.persistentCount).toBe(2)
+  })
+
+  it("of 0 lets nobody keep a session", async () => {
+    const world = await MqttWorld.make({ mqtt: { persistentSessionsMax: 0 } })
+    expect(world.connect("a", persistent).connack).toMatchObject({ reasonCode: 0x97 })
+    expect(world.connect("a").connack).toMatchObject({ reasonCode: 0 })
+  })
+
+  it("takes nothing from a client that it refuses: its connection of before goes on", async () => {
+    const world = await MqttWorld.make(two)
+    for (const clientId of ["a", "b"]) world.connect(clientId, persistent)
+    const transient = world.connect("c")
+    expect(world.connect("c", persistent).connack).toMatchObject({ reasonCode: 0x97 })
+    expect(transient.closed).toBe(false)
+  })
+})

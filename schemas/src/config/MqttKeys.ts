@@ -97,6 +97,13 @@ export const mqttKeys = {
     unit: "seconds",
     doc: "Longest time a session outlives its connection; 4294967295 is for ever."
   }),
+  "mqtt.session.persistentMax": integer({
+    fallback: 1_000_000,
+    min: 0,
+    max: 100_000_000,
+    unit: "per tenant",
+    doc: "Sessions that outlive their connections, whether their clients are here or away; a client that would have one more is refused."
+  }),
   "mqtt.session.inflightMax": integer({
     fallback: 1024,
     min: 1,

@@ -8,6 +8,7 @@
  * | `event-loop-slow` | the process is too busy to answer in time |
  * | `memory-high` | resident memory is a large share of the machine's |
  * | `connections-near-limit` | connections come near `limits.connectionsMax` |
+ * | `sessions-near-limit` | a tenant's persistent sessions come near `mqtt.session.persistentMax` |
  * | `retained-near-limit`, `delayed-near-limit` | a tenant's retained or delayed messages come near their limit |
  */
 import { totalmem } from "node:os"
@@ -21,12 +22,14 @@ import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { Sessions } from "./admin/Sessions.js"
 
 /** Where the rules read; all of it is in memory. */
 export interface AlarmSources {
   storageError(): StorageError | undefined
   connections(): number
   /** Of the tenant that has most. */
+  persistentSessions(): number
   retainedMessages(): number
   retainedBytes(): number
   delayedMessages(): number
@@ -91,6 +94,7 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
       (bytes) => `${Math.round(bytes / 1024 / 1024)} MiB of memory, ${percent(bytes, sources.machineBytes)} % of the machine's`
     ),
     nearLimit("connections-near-limit", "limits.connectionsMax", "connections", sources.connections),
+    nearLimit("sessions-near-limit", "mqtt.session.persistentMax", "persistent sessions", sources.persistentSessions),
     nearLimit("retained-near-limit", "mqtt.retained.messagesMax", "retained messages", sources.retainedMessages),
     nearLimit("retained-bytes-near-limit", "mqtt.retained.bytesMax", "bytes of retained messages", sources.retainedBytes),
     nearLimit("delayed-near-limit", "mqtt.delayed.countMax", "delayed messages", sources.delayedMessages),
@@ -100,6 +104,7 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
 
 type LimitKey =
   | "limits.connectionsMax"
+  | "mqtt.session.persistentMax"
   | "mqtt.retained.messagesMax"
   | "mqtt.retained.bytesMax"
   | "mqtt.delayed.countMax"
@@ -114,7 +119,7 @@ const machineBytes = (): number => {
 
 export const layer = (
   settings: Settings
-): Layer.Layer<never, never, Alarms | ConnectionLimits | Messaging | Meters | ShardEngines> =>
+): Layer.Layer<never, never, Alarms | ConnectionLimits | Messaging | Meters | Sessions | ShardEngines> =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
       const alarms = yield* Alarms
@@ -122,11 +127,13 @@ export const layer = (
       const engines = yield* ShardEngines
       const messaging = yield* Messaging
       const meters = yield* Meters
+      const sessions = yield* Sessions
       const largest = (of: (space: TenantSpace) => number) =>
         messaging.spaces().reduce((most, space) => Math.max(most, of(space)), 0)
       const rules = alarmRules(settings, {
         storageError: () => engines.all.map((engine) => engine.fenced()).find((error) => error !== undefined),
         connections: () => limits.connections(),
+        persistentSessions: () => largest((space) => sessions.ofTenant(space.tenant)?.persistentCount ?? 0),
         retainedMessages: () => largest((space) => space.retained.count),
         retainedBytes: () => largest((space) => space.retained.bytes),
         delayedMessages: () => largest((space) => space.delayed.count),

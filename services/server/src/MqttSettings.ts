@@ -52,6 +52,7 @@ export const mqttOptions = (settings: Settings): MqttOptions => ({
   subscriptionIdentifiersAvailable: settings["mqtt.subscriptionIdentifiersAvailable"],
   topicAliasMaximum: settings["mqtt.topicAliasMax"],
   sessionExpirySecondsMax: settings["mqtt.session.expirySecondsMax"],
+  persistentSessionsMax: settings["mqtt.session.persistentMax"],
   keepAliveSecondsMax: settings["mqtt.keepAliveSecondsMax"],
   inflightMax: settings["mqtt.session.inflightMax"],
   queueMax: settings["mqtt.session.queueMax"],

@@ -52,7 +52,8 @@ const connectionLimits = (settings: Settings) =>
 export const layer = (resolved: Resolved) => {
   const { settings } = resolved
   return AdminApi.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(Mqtt.layer(settings), AlarmRules.layer(settings), StorageFault.layer)),
+    Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(settings), StorageFault.layer)),
+    Layer.provideMerge(Mqtt.layer(settings)),
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),
     Layer.provideMerge(Cluster.layer(settings)),

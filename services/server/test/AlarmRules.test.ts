@@ -5,6 +5,7 @@ import { alarmRules, type AlarmSources } from "../src/AlarmRules.js"
 
 const settings = settingsWith({
   "limits.connectionsMax": 1000,
+  "mqtt.session.persistentMax": 1000,
   "mqtt.retained.messagesMax": 100,
   "mqtt.retained.bytesMax": 10_000,
   "mqtt.delayed.countMax": 100,
@@ -19,6 +20,7 @@ const settings = settingsWith({
 class Node {
   error: StorageError | undefined = undefined
   connections = 0
+  sessions = 0
   retained = 0
   retainedBytes = 0
   delayed = 0
@@ -33,6 +35,7 @@ class Node {
     const sources: AlarmSources = {
       storageError: () => this.error,
       connections: () => this.connections,
+      persistentSessions: () => this.sessions,
       retainedMessages: () => this.retained,
       retainedBytes: () => this.retainedBytes,
       delayedMessages: () => this.delayed,
@@ -78,11 +81,13 @@ describe("alarms", () => {
     expect(Object.keys(node.look())).toEqual(["connections-near-limit"])
     node.connections = 700
     expect(node.look()).toEqual({})
+    node.sessions = 990
     node.retained = 95
     node.delayed = 100
     node.retainedBytes = 9500
     node.delayedBytes = 10_000
     expect(node.look()).toEqual({
+      "sessions-near-limit": "990 persistent sessions, 99 % of mqtt.session.persistentMax",
       "retained-near-limit": "95 retained messages, 95 % of mqtt.retained.messagesMax",
       "retained-bytes-near-limit": "9500 bytes of retained messages, 95 % of mqtt.retained.bytesMax",
       "delayed-near-limit": "100 delayed messages, 100 % of mqtt.delayed.countMax",

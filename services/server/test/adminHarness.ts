@@ -58,6 +58,7 @@ const sessionsLayer = Layer.sync(Sessions, () => {
     ofTenant: (tenant: string) =>
       tenant === "default"
         ? {
+            persistentCount: byClientId.size,
             get: (clientId: string) => byClientId.get(clientId),
             values: () => byClientId.values(),
             kick: (clientId: string) => byClientId.get(clientId)?.client !== undefined,

@@ -51,6 +51,8 @@ export interface MqttOptions {
   readonly topicAliasMaximum: number
   /** 4294967295: for ever. */
   readonly sessionExpirySecondsMax: number
+  /** Persistent sessions of a tenant, connected or not; a client that would have one more is refused. */
+  readonly persistentSessionsMax: number
   readonly keepAliveSecondsMax: number
   readonly inflightMax: number
   /** Payload bytes in flight to one client past which nothing more is sent to it. */
@@ -102,6 +104,7 @@ export const defaultMqttOptions: MqttOptions = {
   subscriptionIdentifiersAvailable: true,
   topicAliasMaximum: 64,
   sessionExpirySecondsMax: 7 * 86_400,
+  persistentSessionsMax: 1_000_000,
   keepAliveSecondsMax: 65_535,
   inflightMax: 1024,
   inflightBytesMax: 16 * 1024 * 1024,

@@ -33,6 +33,8 @@ export interface SessionFacts {
 
 /** The sessions of one tenant. */
 export interface TenantSessions {
+  /** Those that outlive their connections. */
+  readonly persistentCount: number
   get(clientId: string): SessionFacts | undefined
   values(): IterableIterator<SessionFacts>
   /** Ends the connection; answers whether there was one. */

@@ -26,6 +26,7 @@ const limitMax = 10_000
 const versionNames: Readonly<Record<number, string>> = { 3: "3.1", 4: "3.1.1", 5: "5.0" }
 
 const none: TenantSessions = {
+  persistentCount: 0,
   get: () => undefined,
   values: () => new Map<string, SessionFacts>().values(),
   kick: () => false,

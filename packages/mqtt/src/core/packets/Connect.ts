@@ -155,9 +155,18 @@ const admit = (machine: ConnectionMachine, admission: Admission, data: Uint8Arra
   }
   const { registry } = admission.tenant
   const { connectionsMax } = admission.tenant.quota()
-  const takesOver = registry.get(clientId)?.client !== undefined
+  const known = registry.get(clientId)
+  const takesOver = known?.client !== undefined
   if (connectionsMax !== undefined && registry.connectedCount >= connectionsMax && !takesOver) {
     refuseLogin(machine, { reasonCode: ReasonCode.quotaExceeded, message: "the tenant has as many clients as it may" })
+    return
+  }
+  const isOneMore = machine.connectExpirySeconds > 0 && known?.durable !== true
+  if (isOneMore && registry.persistentCount >= context.options.persistentSessionsMax) {
+    refuseLogin(machine, {
+      reasonCode: ReasonCode.quotaExceeded,
+      message: "the tenant has as many persistent sessions as it may"
+    })
     return
   }
   machine.admission = admission
