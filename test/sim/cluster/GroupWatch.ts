@@ -12,9 +12,10 @@
  */
 import type { RaftWrite, StoredRaft } from "@effectmq/raft/RaftStore"
 import type { CommandEntry } from "@effectmq/schemas/raft/Entry"
+import type { Membership } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
-import { LogView, type Seen, seenOf } from "./LogView.js"
+import { LogView, type PlacedMembership, type Seen, seenOf } from "./LogView.js"
 import { apart, isMajority, sayMembership } from "./Majorities.js"
 import type { Violations } from "./Violations.js"
 
@@ -263,11 +264,27 @@ export class GroupWatch {
   private checkDurable(nodeId: number, told: LogView, before: number, index: number): void {
     const term = told.termAt(index)
     if (term === undefined) return
-    const holders = [...this.members].filter(([, { durable }]) => durable.holds(index, term)).map(([holder]) => holder)
-    const inForce = [told.membershipBefore(before + 1), ...told.membershipsBehind(before)].flatMap((one) => one?.membership ?? [])
+    const holders = this.holders(index, term)
+    const placed = [told.membershipBefore(before + 1), ...told.membershipsBehind(before)].filter((one) => one !== undefined)
+    const inForce = placed.flatMap((one) => [one.membership, ...this.left(told, one)])
     if (inForce.length === 0 || inForce.some((membership) => isMajority(membership, new Set(holders)))) return
     const memberships = inForce.map(sayMembership).join("; ")
     this.violations.add(`node ${nodeId} calls entry ${index} of term ${term} committed, durable on ${holders} of ${memberships}`)
+  }
+
+  private holders(index: number, term: number): ReadonlyArray<number> {
+    return [...this.members].filter(([, { durable }]) => durable.holds(index, term)).map(([holder]) => holder)
+  }
+
+  /**
+   * What a joint membership is left for: in force on the leader as soon as the joint one is committed, before its entry is handed to
+   * any store (Raft paper, 6).
+   */
+  private left(told: LogView, { index, membership }: PlacedMembership): ReadonlyArray<Membership> {
+    const term = told.termAt(index)
+    if (membership.outgoingVoters.length === 0) return []
+    if (term !== undefined && !isMajority(membership, new Set(this.holders(index, term)))) return []
+    return [{ ...membership, outgoingVoters: [] }]
   }
 
   private commit(nodeId: number, seen: Seen, inTerm: number): void {
