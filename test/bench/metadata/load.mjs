@@ -50,7 +50,7 @@ const change = (controller, run) => {
         _tag: "CreateTopic",
         ...stamp,
         tenant: "default",
-        name: `bench/${number}`,
+        name: `bench-${number}`,
         partitions: 1,
         engine: "memory"
       })

@@ -13,7 +13,8 @@ import { Nodes } from "./nodes.mjs"
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const clients = 64
-const topics = 100_000
+/** A few are the broker's own: there can be 100,000 in all. */
+const topics = 99_900
 
 const generate = async (options) => {
   const child = start(undefined, process.execPath, [here("load.mjs"), JSON.stringify({ clients, ...options })])
