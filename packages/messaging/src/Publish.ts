@@ -12,7 +12,7 @@ import type { LogEntry } from "./Subscriber.js"
 export interface Acknowledger {
   /**
    * @param token as given to `publish`
-   * @param matched subscribers that the message was for; 0 is MQTT's "no matching subscribers"
+   * @param matched subscribers and streams that the message was for; 0 is MQTT's "no matching subscribers"
    * @param source and offset: where it stands in the tenant's log; -1 where it is not there
    */
   acknowledged(token: number, error: StorageError | undefined, matched: number, source: number, offset: number): void

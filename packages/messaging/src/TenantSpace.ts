@@ -288,7 +288,7 @@ export class TenantSpace {
     token: number,
     dispatches = true
   ): number {
-    let matched = live
+    let matched = live + route.streams.length
     let logged = false
     let fed: Array<SharedGroup> | undefined
     if (message.qos > 0) {
@@ -316,7 +316,6 @@ export class TenantSpace {
     const append = logged ? this.appendLogged(publish) : undefined
     if (message.retain) this.storeRetained(publish, append)
     for (const binding of route.streams) {
-      matched++
       if (waits) publish.waiting++
       this.streams.append(binding, message, waits ? publish : undefined)
     }

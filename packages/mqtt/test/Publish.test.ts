@@ -1,3 +1,4 @@
+import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
 import { MqttWorld } from "./support/MqttWorld.js"
 
@@ -31,6 +32,20 @@ describe("PUBLISH", () => {
     expect(client.publish("a", "x", { qos: 2, messageId: 6 })).toMatchObject([{ cmd: "pubrec", messageId: 6, reasonCode: 0x10 }])
     const old = world.connect("o", { version: 4 })
     expect(old.publish("a", "x", { qos: 1, messageId: 5 })).toMatchObject([{ cmd: "puback", messageId: 5 }])
+  })
+
+  it("that a stream takes in has somebody it is for, at QoS 1 and 2, of every kind of session", async () => {
+    const world = await MqttWorld.make()
+    const topic = { tenant: "default", name: "stored", engine: "memory", partitions: 1, mqttFilter: "in/#" }
+    await Effect.runPromise(world.tenant.space.streams.follow({ topicsByName: new Map([["stored", topic]]) } as never))
+    for (const fields of [{}, persistent]) {
+      const client = world.connect("p", fields)
+      expect(client.publish("in/a", "x", { qos: 1, messageId: 5 })).toMatchObject([{ cmd: "puback", reasonCode: 0 }])
+      expect(client.publish("in/a", "x", { qos: 2, messageId: 6 })).toMatchObject([{ cmd: "pubrec", reasonCode: 0 }])
+      expect(client.publish("in/a", "x", { qos: 1, messageId: 7, retain: true })).toMatchObject([{ cmd: "puback", reasonCode: 0 }])
+      expect(client.publish("out", "x", { qos: 1, messageId: 8 })).toMatchObject([{ cmd: "puback", reasonCode: 0x10 }])
+    }
+    expect(world.shard("stored/0").endOffset()).toBe(6)
   })
 
   it("for a persistent subscriber is acknowledged when it is durable, and in order [MQTT-4.6.0-2]", async () => {
