@@ -123,7 +123,13 @@ describe("giant packets", () => {
   const properties = size("PROPERTIES", 60)
   it(`of ${properties} user properties by the ten thousand cost no more than there is for them, wherever they wait`, async () => {
     const bytesMax = 16 * mebibyte
-    stage = await begin({ settings: { "mqtt.retained.bytesMax": bytesMax, "mqtt.delayed.bytesMax": bytesMax } })
+    stage = await begin({
+      settings: {
+        "mqtt.userPropertiesMax": 20_000,
+        "mqtt.retained.bytesMax": bytesMax,
+        "mqtt.delayed.bytesMax": bytesMax
+      }
+    })
     const { broker, witness } = stage
     const slow = { port: broker.port, clean: false, expirySeconds: 3600, acknowledges: false }
     // One whose messages wait in memory, one whose messages are in the log too.

@@ -2,6 +2,7 @@
  * What MQTT counts, as meters and as the figures under `$SYS`.
  */
 import type { MetersService } from "@effectmq/metrics/Meters"
+import type { PacketLimits } from "./codec/PacketLimits.js"
 import type { ConnectionCounters } from "./core/ConnectionContext.js"
 import type { SessionCounters } from "./core/SessionPorts.js"
 import type { SysFigures } from "./features/core/SysFigures.js"
@@ -14,7 +15,12 @@ const sum = (tenants: TenantTable, of: (tenant: OpenTenant) => number): number =
 }
 
 /** Read at scrape time; per message only plain numbers are counted. */
-export const registerMeters = (meters: MetersService, counters: ConnectionCounters, tenants: TenantTable): void => {
+export const registerMeters = (
+  meters: MetersService,
+  counters: ConnectionCounters,
+  packetLimits: PacketLimits,
+  tenants: TenantTable
+): void => {
   const gauge = (name: string, help: string, read: () => number, labels?: Readonly<Record<string, string>>) =>
     meters.gauge(`effectmq_mqtt_${name}`, help, read, labels)
   const received = (type: string, read: () => number) =>
@@ -31,6 +37,12 @@ export const registerMeters = (meters: MetersService, counters: ConnectionCounte
   gauge("publishes_sent", "PUBLISH packets to clients, since start", () => counters.publishesSent)
   gauge("publishes_refused", "PUBLISH packets not taken, since start", () => counters.publishesRefused)
   gauge("protocol_errors", "Connections ended because of what the client sent, since start", () => counters.protocolErrors)
+  gauge("unfinished_packets_bytes", "Memory of packets of which a part has come", () => packetLimits.unfinishedBytes)
+  gauge(
+    "unfinished_packets_refused",
+    "Connections ended because unfinished packets took all memory there is for them, since start",
+    () => packetLimits.unfinishedRefused
+  )
   gauge("keep_alive_timeouts", "Connections ended by their keep alive, since start", () => counters.keepAliveTimeouts)
   gauge("takeovers", "Connections that gave way to another of the same client, since start", () => counters.takeovers)
   gauge("rate_limited", "Times a connection was paused for its rate, since start", () => counters.rateLimited)

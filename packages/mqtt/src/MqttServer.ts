@@ -13,6 +13,7 @@ import type { ConnectionAcceptor } from "@effectmq/network/Connection"
 import type { ListenError } from "@effectmq/network/ListenError"
 import type { BoundListener } from "@effectmq/network/Listener"
 import type { ListenOptions } from "@effectmq/network/ListenOptions"
+import { LineBudget } from "@effectmq/network/core/LineBudget"
 import { Network } from "@effectmq/network/Network"
 import { Authenticator } from "@effectmq/security/Authenticator"
 import { Authorizer } from "@effectmq/security/Authorizer"
@@ -27,6 +28,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
+import { PacketLimits } from "./codec/PacketLimits.js"
 import { ConnectionCounters, type ConnectionContext } from "./core/ConnectionContext.js"
 import { ConnectionMachine } from "./core/ConnectionMachine.js"
 import { defaultMqttOptions, type MqttOptions } from "./core/MqttOptions.js"
@@ -60,6 +62,9 @@ export class MqttServer extends Context.Tag("@effectmq/mqtt/MqttServer")<MqttSer
 
 /** How often deadlines are looked at, and how long a connection keeps what it was allowed. */
 const tickMs = 250
+
+/** At most one line in so long about packets that there was no room for. */
+const unfinishedQuietMs = 10_000
 
 export const layer = (
   options: MqttServerOptions
@@ -98,6 +103,8 @@ const make = (given: MqttServerOptions) =>
     const context: ConnectionContext & { shuttingDown: boolean } = {
       options,
       rules: new TopicRules(options),
+      packetLimits: new PacketLimits(options.userPropertiesMax, options.unfinishedPacketsBytesMax),
+      unfinishedLines: new LineBudget(1, unfinishedQuietMs, nowMs()),
       counters: new ConnectionCounters(),
       login: makeLogin(
         { authenticator, authorizer, bans, flapping, tenancy, nowMs, tenant: (name) => tenants.open(name) },
@@ -115,7 +122,7 @@ const make = (given: MqttServerOptions) =>
       },
       shuttingDown: false
     }
-    registerMeters(meters, context.counters, tenants)
+    registerMeters(meters, context.counters, context.packetLimits, tenants)
 
     const every = (intervalMs: number, task: () => void) =>
       Effect.sync(task).pipe(Effect.repeat(Schedule.spaced(intervalMs)), Effect.forkScoped)

@@ -42,7 +42,9 @@ describe("PUBLISH", () => {
       const client = world.connect("p", fields)
       expect(client.publish("in/a", "x", { qos: 1, messageId: 5 })).toMatchObject([{ cmd: "puback", reasonCode: 0 }])
       expect(client.publish("in/a", "x", { qos: 2, messageId: 6 })).toMatchObject([{ cmd: "pubrec", reasonCode: 0 }])
-      expect(client.publish("in/a", "x", { qos: 1, messageId: 7, retain: true })).toMatchObject([{ cmd: "puback", reasonCode: 0 }])
+      expect(client.publish("in/a", "x", { qos: 1, messageId: 7, retain: true })).toMatchObject([
+        { cmd: "puback", reasonCode: 0 }
+      ])
       expect(client.publish("out", "x", { qos: 1, messageId: 8 })).toMatchObject([{ cmd: "puback", reasonCode: 0x10 }])
     }
     expect(world.shard("stored/0").endOffset()).toBe(6)

@@ -3,6 +3,7 @@
  */
 import * as fc from "fast-check"
 import type { MalformedPacket } from "../src/codec/MalformedPacket.js"
+import { PacketLimits } from "../src/codec/PacketLimits.js"
 import { PacketParser } from "../src/codec/PacketParser.js"
 import type { ControlPacket, Output, ProtocolVersion } from "../src/codec/Packets.js"
 
@@ -34,7 +35,7 @@ export interface Seen {
   readonly [name: string]: unknown
 }
 
-export const record = (packetSizeMax = 1_000_000) => {
+export const record = (packetSizeMax = 1_000_000, limits = new PacketLimits(1024, 100_000_000)) => {
   const seen: Array<Seen> = []
   const after = { each: () => {} }
   const add = (item: Seen): void => {
@@ -68,7 +69,8 @@ export const record = (packetSizeMax = 1_000_000) => {
       onPacket: (packet: ControlPacket) => add({ kind: packet.type, packet }),
       onMalformed: (error) => void errors.push(error)
     },
-    packetSizeMax
+    packetSizeMax,
+    limits
   )
   return { seen, errors, parser, after }
 }

@@ -3,6 +3,7 @@
  */
 import { describe, expect, it } from "vitest"
 import { MalformedPacket } from "../src/codec/MalformedPacket.js"
+import { PacketLimits } from "../src/codec/PacketLimits.js"
 import { PacketParser, type ParsedPublish } from "../src/codec/PacketParser.js"
 import { carriable, mayCarry, ReasonCode } from "../src/codec/ReasonCode.js"
 import { TopicCache } from "../src/codec/TopicName.js"
@@ -21,7 +22,11 @@ const publishBytes = (topic: string, payload: Buffer): Buffer => {
   return Buffer.concat([Buffer.from(header), Buffer.of(name.length >> 8, name.length), name, payload])
 }
 
-const withPublish = (onPublish: (publish: ParsedPublish, parser: PacketParser) => void, packetSizeMax = 10_000_000) => {
+const withPublish = (
+  onPublish: (publish: ParsedPublish, parser: PacketParser) => void,
+  packetSizeMax = 10_000_000,
+  limits = new PacketLimits(1024, 100_000_000)
+) => {
   const none = () => {}
   const errors: Array<MalformedPacket> = []
   const parser: PacketParser = new PacketParser(
@@ -35,7 +40,8 @@ const withPublish = (onPublish: (publish: ParsedPublish, parser: PacketParser) =
       onPacket: none,
       onMalformed: (error) => void errors.push(error)
     },
-    packetSizeMax
+    packetSizeMax,
+    limits
   )
   parser.push(connectBytes(4))
   return { parser, errors }
@@ -66,11 +72,44 @@ describe("PacketParser", () => {
     for (let at = 0; at < all.length; at += 50_000) {
       parser.push(Buffer.from(all.subarray(at, at + 50_000)))
       const { partial } = parser as unknown as { partial: Buffer }
-      expect(partial.length).toBeLessThanOrEqual(Math.max(65_536, 2 * (at + 50_000)))
+      expect(partial.length).toBeLessThanOrEqual(Math.max(4096, 2 * (at + 50_000)))
     }
     expect(payloads.length).toBe(1)
     expect(payload.equals(payloads[0] as Buffer)).toBe(true)
     expect(parser.heldBytes).toBe(0)
+  })
+
+  it("takes memory for unfinished packets from what all parsers share, and gives it back", () => {
+    const limits = new PacketLimits(10, 200_000)
+    const got: Array<number> = []
+    const open = () => withPublish((publish) => void got.push(publish.payloadEnd - publish.payloadStart), undefined, limits)
+    const big = publishBytes("big", Buffer.alloc(100_000))
+    const first = open()
+    const second = open()
+    first.parser.push(Buffer.from(big.subarray(0, 60_000)))
+    expect(limits.unfinishedBytes).toBe(big.length)
+    second.parser.push(Buffer.from(big.subarray(0, 40_000)))
+    expect(limits.unfinishedBytes).toBe(big.length + 80_000)
+    // It would have to grow, and there is no room.
+    second.parser.push(Buffer.from(big.subarray(40_000, 90_000)))
+    expect(second.errors).toMatchObject([{ reasonCode: 0x97, isShortage: true }])
+    expect(limits).toMatchObject({ unfinishedBytes: big.length, unfinishedRefused: 1 })
+    // Small ones find room all the same, and so do those that come whole.
+    const third = open()
+    limits.unfinishedBytesMax = big.length
+    const small = publishBytes("small", Buffer.alloc(4000))
+    third.parser.push(Buffer.from(small.subarray(0, 3000)))
+    third.parser.push(Buffer.concat([small.subarray(3000), big]))
+    expect(third.errors).toEqual([])
+    first.parser.push(Buffer.from(big.subarray(60_000)))
+    expect(got).toEqual([4000, 100_000, 100_000])
+    expect(limits.unfinishedBytes).toBe(0)
+    // What a connection leaves behind is free again.
+    third.parser.push(Buffer.from(big.subarray(0, 5000)))
+    expect(limits.unfinishedBytes).toBe(10_000)
+    third.parser.close()
+    third.parser.close()
+    expect(limits.unfinishedBytes).toBe(0)
   })
 
   it("stops in the middle of a chunk and goes on in order, also with what came meanwhile", () => {

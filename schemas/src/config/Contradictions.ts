@@ -16,6 +16,9 @@ export const contradictions = ({ settings, sources }: Resolved): ReadonlyArray<C
   if (!certificate && settings["mqtt.tls.keyFile"] !== undefined) {
     refuse("mqtt.tls.keyFile", "mqtt.tls.certFile to be set as well")
   }
+  if (settings["mqtt.unfinishedPackets.bytesMax"] < settings["mqtt.maxPacketSizeBytes"]) {
+    refuse("mqtt.unfinishedPackets.bytesMax", "at least mqtt.maxPacketSizeBytes")
+  }
   if (settings["mqtt.tls.clientCertificate"] !== "none" && settings["mqtt.tls.caFile"] === undefined) {
     refuse("mqtt.tls.clientCertificate", "none, or mqtt.tls.caFile to be set as well")
   }

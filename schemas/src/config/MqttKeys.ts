@@ -57,6 +57,19 @@ export const mqttKeys = {
     unit: "bytes",
     doc: "Largest packet taken from a client."
   }),
+  "mqtt.userPropertiesMax": integer({
+    fallback: 1024,
+    min: 0,
+    max: 100_000,
+    doc: "User properties of one packet; more end the connection with 0x97."
+  }),
+  "mqtt.unfinishedPackets.bytesMax": integer({
+    fallback: 256 * 1024 * 1024,
+    min: 1024 * 1024,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: "bytes",
+    doc: "Memory for packets of which only a part has come, of all connections together; a connection that wants more ends with 0x97. Up to 4 KiB of each are not counted."
+  }),
   "mqtt.maximumQos": oneOfNumbers([0, 1, 2], { fallback: 2, doc: "Highest QoS of publishes and subscriptions." }),
   "mqtt.retainAvailable": flag({ fallback: true, doc: "Whether retained messages are kept." }),
   "mqtt.wildcardSubscriptionAvailable": flag({ fallback: true, doc: "Whether filters may have wildcards." }),

@@ -44,6 +44,8 @@ export const mqttOptions = (settings: Settings): MqttOptions => ({
   softwareVersion: version,
   tenant: settings["mqtt.tenant"],
   packetSizeMax: settings["mqtt.maxPacketSizeBytes"],
+  userPropertiesMax: settings["mqtt.userPropertiesMax"],
+  unfinishedPacketsBytesMax: settings["mqtt.unfinishedPackets.bytesMax"],
   receiveMaximum: settings["mqtt.receiveMaximum"],
   maximumQos: settings["mqtt.maximumQos"],
   retainAvailable: settings["mqtt.retainAvailable"],

@@ -26,7 +26,8 @@ export const readAcknowledgedReason = (
   body: number,
   end: number,
   version: ProtocolVersion,
-  packet: ReasonPacket
+  packet: ReasonPacket,
+  userPropertiesMax: number
 ): number => {
   if (end - body === 2) return 0
   if (version < 5) throw new MalformedPacket(0x81, "bytes behind the packet identifier of an acknowledgement")
@@ -35,7 +36,7 @@ export const readAcknowledgedReason = (
     throw new MalformedPacket(0x82, `${packet} with 0x${reasonCode.toString(16)}`, clauseByPacket[packet] ?? "")
   }
   if (end - body > 3) {
-    const reader = new BodyReader(buffer, body + 3, end)
+    const reader = new BodyReader(buffer, body + 3, end, userPropertiesMax)
     readProperties(reader, allowed.acknowledgement)
     reader.expectEnd()
   }

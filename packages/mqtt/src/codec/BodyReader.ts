@@ -10,7 +10,8 @@ export class BodyReader {
   constructor(
     readonly buffer: Buffer,
     public position: number,
-    readonly end: number
+    readonly end: number,
+    readonly userPropertiesMax: number
   ) {}
 
   get remaining(): number {

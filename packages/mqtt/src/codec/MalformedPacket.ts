@@ -12,7 +12,9 @@ export class MalformedPacket extends Error {
     readonly reasonCode: number,
     message: string,
     /** The clause that was broken, for instance `MQTT-3.3.1-4`; "" where the text has no number for it. */
-    readonly clause: string = ""
+    readonly clause: string = "",
+    /** It is not the packet that is wrong: there is no memory for it. */
+    readonly isShortage = false
   ) {
     super(message)
     this.name = "MalformedPacket"

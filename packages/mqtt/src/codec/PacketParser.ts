@@ -6,7 +6,7 @@
  *     body
  *
  * A packet that lies in one chunk is parsed where it is, without a copy. One that is cut is gathered in a buffer of its own,
- * which grows with what has come, not with what the length promises. PUBLISH and its acknowledgements take a short way
+ * which grows with what has come, not with what the length promises; all such buffers together are bounded. PUBLISH and its acknowledgements take a short way
  * without objects; everything else becomes a `ControlPacket`.
  *
  * CONNECT comes first and once [MQTT-3.1.0-1, -2]; packets that only a server sends are refused.
@@ -17,8 +17,10 @@ import { BodyReader } from "./BodyReader.js"
 import { decodeConnect, readProtocol } from "./Connect.js"
 import { decodeDisconnect } from "./Disconnect.js"
 import { MalformedPacket } from "./MalformedPacket.js"
+import { type PacketLimits, uncountedMax } from "./PacketLimits.js"
 import type { ControlPacket, ProtocolVersion } from "./Packets.js"
 import { ParsedPublish } from "./ParsedPublish.js"
+import { ReasonCode, type ReasonPacket } from "./ReasonCode.js"
 import { decodeSubscribe } from "./Subscribe.js"
 import { TopicCache } from "./TopicName.js"
 import { decodeUnsubscribe } from "./Unsubscribe.js"
@@ -45,9 +47,6 @@ export interface PacketHandler {
 /** Shared by all parsers of the process: topics recur across clients. */
 const sharedTopics = new TopicCache(16_384)
 
-/** The buffer of a packet that came in pieces is not made larger at once than this. */
-const partialSizeFirst = 65_536
-
 const nothing = Buffer.alloc(0)
 
 export class PacketParser {
@@ -64,6 +63,8 @@ export class PacketParser {
   private partial: Buffer = nothing
   private partialLength = 0
   private partialSize = 0
+  /** What of its buffer is counted among all unfinished packets. */
+  private partialCounted = 0
   /** What came while the parser was stopped. */
   private held: Array<Buffer> = []
   private running = false
@@ -72,9 +73,10 @@ export class PacketParser {
   constructor(
     private readonly handler: PacketHandler,
     public packetSizeMax: number,
+    private readonly limits: PacketLimits,
     topics: TopicCache = sharedTopics
   ) {
-    this.publish = new ParsedPublish(topics)
+    this.publish = new ParsedPublish(topics, limits)
   }
 
   /** Bytes received and not yet handed over: an incomplete packet, and what `stop` holds back. */
@@ -108,9 +110,7 @@ export class PacketParser {
   /** Drops everything; later chunks are ignored. */
   close(): void {
     this.closed = true
-    this.partial = nothing
-    this.partialLength = 0
-    this.partialSize = 0
+    this.forgetPartial()
     this.held = []
   }
 
@@ -191,7 +191,7 @@ export class PacketParser {
     this.partialSize = packetSizeAt(chunk, position)
     // Where the size is not known, five bytes will tell it.
     const size = this.partialSize === 0 ? 5 : this.partialSize
-    this.partial = Buffer.allocUnsafe(Math.min(size, Math.max(partialSizeFirst, 2 * length)))
+    this.partial = this.partialBuffer(Math.min(size, Math.max(uncountedMax, 2 * length)))
     chunk.copy(this.partial, 0, position)
     this.partialLength = length
   }
@@ -216,7 +216,7 @@ export class PacketParser {
     const wanted = Math.min(size - this.partialLength, chunk.length - taken)
     const length = this.partialLength + wanted
     if (length > this.partial.length) {
-      const grown = Buffer.allocUnsafe(Math.min(size, Math.max(partialSizeFirst, 2 * length)))
+      const grown = this.partialBuffer(Math.min(size, Math.max(uncountedMax, 2 * length)))
       this.partial.copy(grown, 0, 0, this.partialLength)
       this.partial = grown
     }
@@ -225,12 +225,32 @@ export class PacketParser {
     taken += wanted
     if (length === size) {
       const whole = this.partial
-      this.partial = nothing
-      this.partialLength = 0
-      this.partialSize = 0
+      this.forgetPartial()
       this.consume(whole.length === size ? whole : whole.subarray(0, size), 0)
     }
     return taken
+  }
+
+  /** Room for an unfinished packet, in place of what it had. */
+  private partialBuffer(size: number): Buffer {
+    const more = size > uncountedMax ? size - this.partialCounted : 0
+    if (more > 0) {
+      if (!this.limits.take(more)) {
+        const message = "unfinished packets take all memory there is for them"
+        throw new MalformedPacket(ReasonCode.quotaExceeded, message, "", true)
+      }
+      this.partialCounted = size
+    }
+    return Buffer.allocUnsafe(size)
+  }
+
+  private forgetPartial(): void {
+    this.partial = nothing
+    this.partialLength = 0
+    this.partialSize = 0
+    if (this.partialCounted === 0) return
+    this.limits.give(this.partialCounted)
+    this.partialCounted = 0
   }
 
   private dispatch(chunk: Buffer, start: number, body: number, end: number): void {
@@ -248,39 +268,44 @@ export class PacketParser {
       return
     }
     checkFirstByte(first, version)
+    const { userPropertiesMax } = this.limits
     switch (type) {
       case 4:
-        handler.onPuback(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "puback"))
+        handler.onPuback(readAcknowledgedId(chunk, body, end), this.reasonOf("puback", chunk, body, end))
         return
       case 5:
-        handler.onPubrec(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubrec"))
+        handler.onPubrec(readAcknowledgedId(chunk, body, end), this.reasonOf("pubrec", chunk, body, end))
         return
       case 6:
-        handler.onPubrel(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubrel"))
+        handler.onPubrel(readAcknowledgedId(chunk, body, end), this.reasonOf("pubrel", chunk, body, end))
         return
       case 7:
-        handler.onPubcomp(readAcknowledgedId(chunk, body, end), readAcknowledgedReason(chunk, body, end, version, "pubcomp"))
+        handler.onPubcomp(readAcknowledgedId(chunk, body, end), this.reasonOf("pubcomp", chunk, body, end))
         return
       case 8:
-        handler.onPacket(decodeSubscribe(new BodyReader(chunk, body, end), version))
+        handler.onPacket(decodeSubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version))
         return
       case 10:
-        handler.onPacket(decodeUnsubscribe(new BodyReader(chunk, body, end), version))
+        handler.onPacket(decodeUnsubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version))
         return
       case 12:
         if (end !== body) throw new MalformedPacket(0x81, "PINGREQ with a body")
         handler.onPingreq()
         return
       case 14:
-        handler.onPacket(decodeDisconnect(new BodyReader(chunk, body, end), version))
+        handler.onPacket(decodeDisconnect(new BodyReader(chunk, body, end, userPropertiesMax), version))
         return
       default:
-        handler.onPacket(decodeAuth(new BodyReader(chunk, body, end)))
+        handler.onPacket(decodeAuth(new BodyReader(chunk, body, end, userPropertiesMax)))
     }
   }
 
+  private reasonOf(packet: ReasonPacket, chunk: Buffer, body: number, end: number): number {
+    return readAcknowledgedReason(chunk, body, end, this.version as ProtocolVersion, packet, this.limits.userPropertiesMax)
+  }
+
   private connect(chunk: Buffer, body: number, end: number, headerSize: number): void {
-    const reader = new BodyReader(chunk, body, end)
+    const reader = new BodyReader(chunk, body, end, this.limits.userPropertiesMax)
     const { version, supported } = readProtocol(reader)
     this.version = version
     if (!supported) throw new MalformedPacket(0x84, "a protocol level that is not known", "MQTT-3.1.2-2")

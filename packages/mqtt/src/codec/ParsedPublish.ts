@@ -10,6 +10,7 @@
 import type { MessageProperties, QoS } from "@effectmq/messaging/Message"
 import { BodyReader } from "./BodyReader.js"
 import { MalformedPacket } from "./MalformedPacket.js"
+import type { PacketLimits } from "./PacketLimits.js"
 import type { ProtocolVersion } from "./Packets.js"
 import { allowed, readProperties } from "./Properties.js"
 import type { TopicCache } from "./TopicName.js"
@@ -50,7 +51,10 @@ export class ParsedPublish {
   private lastTopic = ""
   private lastSize = -1
 
-  constructor(private readonly topics: TopicCache) {}
+  constructor(
+    private readonly topics: TopicCache,
+    private readonly limits: PacketLimits
+  ) {}
 
   /** Takes the packet whose first byte is at `frameStart` and whose body is `buffer[body, frameEnd)`. Throws `MalformedPacket`. */
   decode(buffer: Buffer, frameStart: number, body: number, frameEnd: number, version: ProtocolVersion): void {
@@ -114,7 +118,7 @@ export class ParsedPublish {
       this.hasProperties = true
       return start + 4
     }
-    const reader = new BodyReader(buffer, start, end)
+    const reader = new BodyReader(buffer, start, end, this.limits.userPropertiesMax)
     const received = readProperties(reader, allowed.publish)
     this.hasProperties = true
     this.topicAlias = received.topicAlias ?? 0

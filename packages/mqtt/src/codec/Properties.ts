@@ -2,11 +2,13 @@
  * The properties of MQTT 5 (section 2.2.2): a length, then (identifier, value) pairs.
  *
  * `readProperties` fills one flat record whatever the packet; which identifiers a packet may have is given as a set. A
- * property that comes twice, where it must not, or with a value out of its range is a protocol error.
+ * property that comes twice, where it must not, or with a value out of its range is a protocol error. More user properties than
+ * there may be are answered with 0x97.
  */
 import type { BodyReader } from "./BodyReader.js"
 import { MalformedPacket } from "./MalformedPacket.js"
 import type { UserProperties } from "./Packets.js"
+import { ReasonCode } from "./ReasonCode.js"
 
 /** Identifiers, by the names of the specification. */
 export const PropertyId = {
@@ -155,6 +157,9 @@ export const readProperties = (reader: BodyReader, set: PropertySet): ReceivedPr
       throw new MalformedPacket(known ? 0x82 : 0x81, `property 0x${identifier.toString(16)} where it may not be`, "MQTT-2.2.2")
     }
     if (identifier === id.userProperty) {
+      if (user.length === reader.userPropertiesMax) {
+        throw new MalformedPacket(ReasonCode.quotaExceeded, `more than ${user.length} user properties`)
+      }
       user.push([reader.string(), reader.string()])
       continue
     }

@@ -5,6 +5,8 @@ import type { Permissions } from "@effectmq/security/Authorizer"
 import type { Credentials, Principal } from "@effectmq/security/Authenticator"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import type { TenantQuota } from "@effectmq/schemas/metadata/Tenant"
+import type { LineBudget } from "@effectmq/network/core/LineBudget"
+import type { PacketLimits } from "../codec/PacketLimits.js"
 import type { SessionRegistry } from "../SessionRegistry.js"
 import type { MqttOptions } from "./MqttOptions.js"
 import type { RateLimiter } from "@effectmq/security/core/RateLimiter"
@@ -74,6 +76,9 @@ export interface Login {
 export interface ConnectionContext {
   readonly options: MqttOptions
   readonly rules: TopicRules
+  readonly packetLimits: PacketLimits
+  /** Lines of the log about packets that there was no room for. */
+  readonly unfinishedLines: LineBudget
   readonly counters: ConnectionCounters
   readonly login: Login
   nowMs(): number

@@ -101,7 +101,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     readonly connection: Connection,
     readonly context: ConnectionContext
   ) {
-    this.parser = new PacketParser(this, context.options.packetSizeMax)
+    this.parser = new PacketParser(this, context.options.packetSizeMax, context.packetLimits)
     context.counters.connections++
   }
 
@@ -196,6 +196,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
 
   onMalformed(error: MalformedPacket): void {
     this.context.counters.protocolErrors++
+    if (error.isShortage) this.logShortage(error)
     const { clause, message } = error
     this.context.log("debug", "protocol error", {
       clientId: this.clientId,
@@ -211,6 +212,19 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
       if (this.parser.version === 0) this.close("protocol-error")
       else this.refuse(error.reasonCode, message)
     }
+  }
+
+  /** Nobody did wrong, and whoever runs the broker should know. */
+  private logShortage({ message }: MalformedPacket): void {
+    const { packetLimits, unfinishedLines } = this.context
+    const count = unfinishedLines.take(this.context.nowMs())
+    if (count === 0) return
+    this.context.log("warn", message, {
+      clientId: this.clientId,
+      address: this.connection.remoteAddress,
+      bytes: packetLimits.unfinishedBytes,
+      count
+    })
   }
 
   private isConnected(): boolean {

@@ -2,6 +2,7 @@
  * What a server may decide within the protocol, as plain data. The configuration keys `mqtt.*` and `limits.*` map to it.
  */
 import type { QoS } from "@effectmq/messaging/Message"
+import { defaultPacketLimits } from "../codec/PacketLimits.js"
 import type { QueueDrop } from "./SessionPorts.js"
 
 /** Rewrites topics of publishes or filters of subscriptions; the last rule whose source matches decides. */
@@ -40,6 +41,10 @@ export interface MqttOptions {
   readonly tenant: string
   /** Bytes; larger packets end the connection with 0x95. */
   readonly packetSizeMax: number
+  /** User properties of one packet; more end the connection with 0x97. */
+  readonly userPropertiesMax: number
+  /** Memory for packets of which a part has come, of all connections together; past it such a connection ends with 0x97. */
+  readonly unfinishedPacketsBytesMax: number
   /** QoS 1 and 2 publishes of a client that may be unacknowledged. */
   readonly receiveMaximum: number
   readonly maximumQos: QoS
@@ -96,6 +101,8 @@ export const defaultMqttOptions: MqttOptions = {
   softwareVersion: "0.1.0",
   tenant: "default",
   packetSizeMax: 1024 * 1024,
+  userPropertiesMax: defaultPacketLimits.userPropertiesMax,
+  unfinishedPacketsBytesMax: defaultPacketLimits.unfinishedBytesMax,
   receiveMaximum: 1024,
   maximumQos: 2,
   retainAvailable: true,

@@ -8,6 +8,7 @@ import { MessageLog } from "@effectmq/messaging/MessageLog"
 import { Retained } from "@effectmq/messaging/Retained"
 import { Streams } from "@effectmq/messaging/Streams"
 import { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { LineBudget } from "@effectmq/network/core/LineBudget"
 import type { Permissions } from "@effectmq/security/Authorizer"
 import type { TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { ShardEngineService } from "@effectmq/storage/ShardEngine"
@@ -15,6 +16,7 @@ import * as ShardEngines from "@effectmq/storage/ShardEngines"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as mqtt from "mqtt-packet"
+import { PacketLimits } from "../../src/codec/PacketLimits.js"
 import { type ConnectionContext, ConnectionCounters, type Login, type LoginAnswer } from "../../src/core/ConnectionContext.js"
 import { ConnectionMachine } from "../../src/core/ConnectionMachine.js"
 import { defaultMqttOptions, type MqttOptions } from "../../src/core/MqttOptions.js"
@@ -41,6 +43,12 @@ export class MqttWorld {
   readonly context: ConnectionContext & { epoch: number; shuttingDown: boolean; receivedAtMs: number }
   readonly options: MqttOptions
   tenant!: OpenTenant
+  /** What was logged about connections. */
+  readonly lines: Array<{
+    readonly level: string
+    readonly message: string
+    readonly fields: Readonly<Record<string, unknown>>
+  }> = []
   private tenants!: TenantTable
   private assigned = 0
 
@@ -54,6 +62,8 @@ export class MqttWorld {
     this.context = {
       options: this.options,
       rules: new TopicRules(this.options),
+      packetLimits: new PacketLimits(this.options.userPropertiesMax, this.options.unfinishedPacketsBytesMax),
+      unfinishedLines: new LineBudget(1, 10_000, nowMs),
       counters: new ConnectionCounters(),
       login: given.login ?? {
         login: (_credentials, done) => done(this.admitted()),
@@ -64,7 +74,7 @@ export class MqttWorld {
       epoch: 0,
       randomClientId: () => `assigned${++this.assigned}`,
       after: (delayMs, task) => this.time.after(delayMs, task),
-      log: () => {},
+      log: (level, message, fields) => void this.lines.push({ level, message, fields }),
       shuttingDown: false
     }
   }
