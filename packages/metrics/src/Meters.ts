@@ -15,6 +15,12 @@ export interface Histogram {
   observe(value: number): void
 }
 
+export interface HistogramSummary {
+  readonly count: number
+  /** Of all values observed, in the histogram's unit. */
+  readonly sum: number
+}
+
 export type Labels = Readonly<Record<string, string>>
 
 export interface MetersService {
@@ -25,6 +31,13 @@ export interface MetersService {
   histogram(name: string, help: string, buckets: ReadonlyArray<number>, labels?: Labels): Histogram
   /** Every current value, for $SYS topics and the admin API: name with labels to number. */
   snapshot(): ReadonlyMap<string, number>
+  /**
+   * One current value, without reading the others: of a counter or gauge, by its name and labels. Undefined where nothing has been
+   * registered so, and for a histogram (see `summary`).
+   */
+  value(name: string, labels?: Labels): number | undefined
+  /** Count and sum of a histogram. Undefined where none has been registered so. */
+  summary(name: string, labels?: Labels): HistogramSummary | undefined
 }
 
 export class Meters extends Context.Tag("@effectmq/metrics/Meters")<Meters, MetersService>() {}

@@ -87,6 +87,14 @@ describe("PrometheusMeters", () => {
         effectmq_h_seconds_count: 1,
         effectmq_h_seconds_sum: 1.5
       })
+      expect(meters.value("effectmq_a_total", { x: "1", b: "2" })).toBe(6)
+      expect(meters.value("effectmq_g")).toBe(3)
+      expect(meters.summary("effectmq_h_seconds")).toEqual({ count: 1, sum: 1.5 })
+      expect([meters.value("effectmq_h_seconds"), meters.summary("effectmq_g"), meters.value("effectmq_none")]).toEqual([
+        undefined,
+        undefined,
+        undefined
+      ])
     }).pipe(Effect.provide(PrometheusMeters.layerMemory))
   )
 })

@@ -374,7 +374,9 @@ it("finds the engine that a topic asks for, and reports its figures", async () =
     counter: () => bytes,
     gauge: (name, _help, reader) => void read.set(name, reader),
     histogram: () => ({ observe: (took) => void seconds.push(took) }),
-    snapshot: () => new Map()
+    snapshot: () => new Map(),
+    value: () => undefined,
+    summary: () => undefined
   }
   const layer = ShardEngines.layer({ memory: {}, file: { directory: temporary(), walFileBytes: 65536 } }).pipe(
     Layer.provide(Layer.succeed(Meters, meters))

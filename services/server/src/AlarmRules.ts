@@ -15,7 +15,7 @@ import { totalmem } from "node:os"
 import { Messaging } from "@effectmq/messaging/Messaging"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { type AlarmRule, Alarms, thresholdRule } from "@effectmq/metrics/Alarms"
-import { Meters } from "@effectmq/metrics/Meters"
+import { type HistogramSummary, Meters } from "@effectmq/metrics/Meters"
 import { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
@@ -39,11 +39,13 @@ export interface AlarmSources {
   /** 99th percentile over the window that ended last; undefined where it is not measured. */
   eventLoopDelaySeconds(): number | undefined
   /** Count and sum of all syncs since start. */
-  walSyncs(): { readonly count: number; readonly seconds: number }
+  walSyncs(): HistogramSummary
 }
 
 /** What has been raised clears below this share of the mark it was raised at. */
 const clearAt = 0.85
+
+const noSyncs: HistogramSummary = { count: 0, sum: 0 }
 
 const percent = (part: number, whole: number): number => Math.round((100 * part) / whole)
 const milliseconds = (seconds: number): number => Math.round(seconds * 1000)
@@ -63,7 +65,7 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
   const meanSyncSeconds = () => {
     const syncs = sources.walSyncs()
     const count = syncs.count - syncsBefore.count
-    const seconds = syncs.seconds - syncsBefore.seconds
+    const seconds = syncs.sum - syncsBefore.sum
     syncsBefore = syncs
     return count <= 0 ? 0 : seconds / count
   }
@@ -140,14 +142,8 @@ export const layer = (
         delayedBytes: () => largest((space) => space.delayed.bytes),
         residentBytes: () => process.memoryUsage.rss(),
         machineBytes: machineBytes(),
-        eventLoopDelaySeconds: () => meters.snapshot().get('effectmq_event_loop_delay_seconds{statistic="p99"}'),
-        walSyncs: () => {
-          const values = meters.snapshot()
-          return {
-            count: values.get("effectmq_wal_sync_seconds_count") ?? 0,
-            seconds: values.get("effectmq_wal_sync_seconds_sum") ?? 0
-          }
-        }
+        eventLoopDelaySeconds: () => meters.value("effectmq_event_loop_delay_seconds", { statistic: "p99" }),
+        walSyncs: () => meters.summary("effectmq_wal_sync_seconds") ?? noSyncs
       })
       yield* Effect.forEach(rules, (rule) => alarms.watch(rule), { discard: true })
     })

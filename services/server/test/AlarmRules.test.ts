@@ -27,7 +27,7 @@ class Node {
   delayedBytes = 0
   residentBytes = 0
   delaySeconds: number | undefined = undefined
-  syncs = { count: 10, seconds: 100 }
+  syncs = { count: 10, sum: 100 }
   private readonly raised = new Map<string, string>()
   private readonly rules
 
@@ -108,9 +108,9 @@ describe("alarms", () => {
   it("tell of slow syncs by the mean since the last look, whatever was before", () => {
     const node = new Node()
     expect(node.look()).toEqual({})
-    node.syncs = { count: 14, seconds: 102 }
+    node.syncs = { count: 14, sum: 102 }
     expect(node.look()).toEqual({ "storage-slow": "a sync of the write-ahead log takes 500 ms" })
-    node.syncs = { count: 24, seconds: 102.1 }
+    node.syncs = { count: 24, sum: 102.1 }
     expect(node.look()).toEqual({})
     expect(node.look()).toEqual({})
   })

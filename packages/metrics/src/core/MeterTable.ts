@@ -5,7 +5,7 @@
  * one set of label names and one list of buckets; a family has at most `seriesPerNameMax` series, so that a label value that
  * comes from clients fails in the first test that tries it and not in a Prometheus server that runs out of memory.
  */
-import type { Counter, Histogram, Labels, MetersService } from "../Meters.js"
+import type { Counter, Histogram, HistogramSummary, Labels, MetersService } from "../Meters.js"
 
 export const seriesPerNameMaxDefault = 200
 
@@ -141,6 +141,21 @@ export class MeterTable implements MetersService {
       }
     }
     return values
+  }
+
+  value(name: string, labels: Labels = {}): number | undefined {
+    const series = this.series(name, labels)
+    if (series?.kind === "counter") return series.counter.value
+    return series?.kind === "gauge" ? readGauge(series) : undefined
+  }
+
+  summary(name: string, labels: Labels = {}): HistogramSummary | undefined {
+    const series = this.series(name, labels)
+    return series?.kind === "histogram" ? { count: series.histogram.count, sum: series.histogram.sum } : undefined
+  }
+
+  private series(name: string, labels: Labels): Series | undefined {
+    return this.familiesByName.get(name)?.seriesByLabels.get(labelsToString(labels))
   }
 
   private family(kind: Series["kind"], name: string, help: string, labels: Labels, buckets: ReadonlyArray<number>): Family {

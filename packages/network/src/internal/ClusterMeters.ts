@@ -10,5 +10,7 @@ export const clusterMeters = (meters: MetersService): MetersService => ({
   counter: (name, help, labels) => meters.counter(named(name), `Between nodes: ${help}`, labels),
   gauge: (name, help, read, labels) => meters.gauge(named(name), `Between nodes: ${help}`, read, labels),
   histogram: (name, help, buckets, labels) => meters.histogram(named(name), `Between nodes: ${help}`, buckets, labels),
-  snapshot: () => meters.snapshot()
+  snapshot: () => meters.snapshot(),
+  value: (name, labels) => meters.value(named(name), labels),
+  summary: (name, labels) => meters.summary(named(name), labels)
 })
