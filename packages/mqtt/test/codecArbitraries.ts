@@ -24,6 +24,9 @@ export class TestOutput implements Output {
     this.length += end - start
     return at
   }
+  writeShared(bytes: Buffer): void {
+    this.writeRange(bytes, 0, bytes.length)
+  }
   bytes(): Buffer {
     return Buffer.from(this.buffer.subarray(0, this.length))
   }

@@ -220,6 +220,38 @@ describe("PUBLISH", () => {
   })
 })
 
+describe("a large PUBLISH", () => {
+  class SharingOutput extends TestOutput {
+    readonly shared: Array<Buffer> = []
+    override writeShared(bytes: Buffer): void {
+      this.shared.push(bytes)
+      super.writeShared(bytes)
+    }
+  }
+
+  it.each([
+    { bytes: 32 * 1024 - 1, isShared: false },
+    { bytes: 32 * 1024, isShared: true },
+    { bytes: 700_000, isShared: true }
+  ])("of $bytes bytes to many: the payload is shared: $isShared", ({ bytes, isShared }) => {
+    const payload = Buffer.alloc(bytes, 7)
+    const message = contentOf({ topic: "big", payload, properties: undefined })
+    const extras = { topicAlias: 0, topicOmitted: false, messageExpirySeconds: 5, subscriptionIdentifiers: [1] }
+    for (const version of [4, 5, 4, 5] as const) {
+      for (const given of [undefined, extras]) {
+        const out = new SharingOutput()
+        expect(encodePublish(out, version, message, 1, false, false, 77, given, packetSizeLimit)).toBe(true)
+        expect(out.shared.map(({ buffer, length }) => [buffer === message.bytes.buffer, length])).toEqual(
+          isShared ? [[true, bytes]] : []
+        )
+        const [packet] = read(out, version)
+        expect(packet).toMatchObject({ cmd: "publish", topic: "big", qos: 1, messageId: 77 })
+        expect(payload.equals(packet?.["payload"] as Buffer)).toBe(true)
+      }
+    }
+  })
+})
+
 const diagnostics = maybe({ reasonString: text(), userProperties })
 
 describe("control packets", () => {

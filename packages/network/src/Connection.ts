@@ -74,7 +74,7 @@ export interface Connection {
 
   /**
    * Stops and goes on reading: back-pressure on a publisher. `reason` is one bit (1, 2, 4...), so that two causes do not undo
-   * each other. What the system had already read may still arrive after `pause`: at most a few chunks.
+   * each other; the lower 16 are the protocol's. What the system had already read may still arrive after `pause`: at most a few chunks.
    */
   pause(reason: number): void
   resume(reason: number): void

@@ -28,6 +28,8 @@ export type { MemoryClient, MemoryClientOptions } from "./internal/MemoryPipe.js
 export interface MemoryNetworkOptions {
   /** Tasks run by themselves in the event loop. Default true. */
   readonly automatic?: boolean
+  /** Bytes of large messages that are written before others get their turn. */
+  readonly largeBytesPerTurn?: number
 }
 
 interface MemoryListener {
@@ -54,7 +56,7 @@ export class MemoryNetworkService {
   private nextPort = firstFreePort
   private nextClientPort = 1024
   private readonly automatic: boolean
-  private readonly flush = new TickFlush((run) => this.schedule(run))
+  private readonly flush: TickFlush
 
   constructor(
     private readonly meters: MetersService,
@@ -62,6 +64,7 @@ export class MemoryNetworkService {
     options: MemoryNetworkOptions = {}
   ) {
     this.automatic = options.automatic ?? true
+    this.flush = new TickFlush((run) => this.schedule(run), options.largeBytesPerTurn)
   }
 
   /** @internal runs a task after all that are due already */

@@ -30,8 +30,11 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("settle"), reader, size: fc.constant(0) }) }
 )
 
-const connectReaders = (windowBytes: number) => {
-  const network = new MemoryNetworkService(new MeterTable(), limits, { automatic: false })
+const turnBytes = fc.constantFrom(undefined, 1, 100_000)
+
+const connectReaders = (windowBytes: number, largeBytesPerTurn?: number) => {
+  const turns = largeBytesPerTurn === undefined ? {} : { largeBytesPerTurn }
+  const network = new MemoryNetworkService(new MeterTable(), limits, { automatic: false, ...turns })
   const { acceptor, peers } = makePeers()
   const port = network.bind({ kind: "tcp", host: "memory", port: 0, outputBytesMax: 1e9 }, acceptor)
   const clients: Array<MemoryClient> = []
@@ -56,30 +59,35 @@ const connectReaders = (windowBytes: number) => {
 
 it("is what the readers get", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1_000, max: 150_000 }), (steps, windowBytes) => {
-      const { network, peers, clients, expected, check } = connectReaders(windowBytes)
-      let fill = 0
-      for (const { do: action, reader, size } of steps) {
-        const connection = peers[reader]!.connection
-        const client = clients[reader]!
-        if (action === "flush") connection.flush()
-        else if (action === "pause") client.pause()
-        else if (action === "resume") client.resume()
-        else if (action === "settle") network.settle()
-        else {
-          const bytes = Buffer.alloc(size, ++fill & 0xff)
-          expected[reader]!.push(bytes)
-          if (action === "write") connection.write(bytes)
-          else if (action === "writeShared") connection.writeShared(bytes)
+    fc.property(
+      fc.array(step, { maxLength: 60 }),
+      fc.integer({ min: 1_000, max: 150_000 }),
+      turnBytes,
+      (steps, windowBytes, bytes) => {
+        const { network, peers, clients, expected, check } = connectReaders(windowBytes, bytes)
+        let fill = 0
+        for (const { do: action, reader, size } of steps) {
+          const connection = peers[reader]!.connection
+          const client = clients[reader]!
+          if (action === "flush") connection.flush()
+          else if (action === "pause") client.pause()
+          else if (action === "resume") client.resume()
+          else if (action === "settle") network.settle()
           else {
-            connection.reserve(size)
-            bytes.copy(connection.buffer, connection.length)
-            connection.length += size
+            const bytes = Buffer.alloc(size, ++fill & 0xff)
+            expected[reader]!.push(bytes)
+            if (action === "write") connection.write(bytes)
+            else if (action === "writeShared") connection.writeShared(bytes)
+            else {
+              connection.reserve(size)
+              bytes.copy(connection.buffer, connection.length)
+              connection.length += size
+            }
           }
         }
+        check()
       }
-      check()
-    }),
+    ),
     { numRuns: 300 }
   )
 })

@@ -22,6 +22,8 @@ export interface Output {
   reserve(size: number): void
   /** Appends `source[start, end)` and gives where in `buffer` it begins. */
   writeRange(source: Buffer, start: number, end: number): number
+  /** Appends bytes that nobody will ever change: not copied when large. `length` and `buffer` are others afterwards. */
+  writeShared(bytes: Buffer): void
 }
 
 export interface Will {

@@ -4,7 +4,8 @@
  * What most subscribers of a message get differs in the first byte and the packet id alone. So a message remembers its encoded
  * forms (`PublishFrames`, kept in `Message.cache`): the first subscriber of a kind has it encoded, the others have it copied
  * and two places patched. A message that came in from an MQTT client remembers the frame it came in (`receivedFrame`), where
- * it has no properties: then it is never encoded at all. What only one subscriber has (`PublishExtras`) is encoded for it alone.
+ * it has no properties: then it is never encoded at all. A large payload is not copied: all subscribers share it. What only one
+ * subscriber has (`PublishExtras`) is encoded for it alone.
  */
 import { copyBytes } from "@effectmq/bytes/CopyBytes"
 import { utf8SizeBytes, writeUtf8 } from "@effectmq/bytes/Utf8"
@@ -39,6 +40,9 @@ export interface PublishExtras {
 
 /** Larger frames are encoded each time: there the copy of the payload is what costs. */
 const frameSizeMax = 2048
+
+/** Payloads from this size on are not copied: all subscribers share the bytes that came in. */
+const sharedPayloadMin = 32 * 1024
 
 /** By version (before 5, 5) and whether a packet id is in it; `carried`: only the properties that travel with the message. */
 type Kind = 0 | 1 | 2 | 3 | typeof carried
@@ -109,8 +113,8 @@ export const encodePublish = (
 ): boolean => {
   // DUP is 0 for QoS 0 [MQTT-3.3.1-2].
   const first = 0x30 | (dup && qos > 0 ? 8 : 0) | (qos << 1) | (retain ? 1 : 0)
-  if (extras !== undefined && version === 5) {
-    return encodeWhole(out, first, version, content, packetId, extras, packetSizeMax) > 0
+  if ((extras !== undefined && version === 5) || content.payloadEnd - content.payloadStart >= sharedPayloadMin) {
+    return encodeWhole(out, first, version, content, packetId, version === 5 ? extras : undefined, packetSizeMax) > 0
   }
   const kind = kindOf(version, qos)
   const { cache } = content
@@ -188,7 +192,10 @@ const encodeWhole = (
   }
   const size = 1 + variableByteIntegerSize(body) + body
   if (size > packetSizeMax) return 0
-  out.reserve(size)
+  const payloadSize = payloadEnd - payloadStart
+  const isShared = payloadSize >= sharedPayloadMin
+  const copied = isShared ? size - payloadSize : size
+  out.reserve(copied)
   const buffer = out.buffer
   let at = out.length
   buffer[at] = first
@@ -206,8 +213,9 @@ const encodeWhole = (
     if (extras !== undefined) at = writeExtras(buffer, at, extras)
     if (properties.length > 0) at += properties.copy(buffer, at)
   }
-  copyBytes(buffer, at, bytes, payloadStart, payloadEnd)
-  out.length += size
+  if (!isShared) copyBytes(buffer, at, bytes, payloadStart, payloadEnd)
+  out.length += copied
+  if (isShared) out.writeShared(bytes.subarray(payloadStart, payloadEnd))
   return size
 }
 

@@ -3,7 +3,7 @@
  *
  * Invariants: at most one buffer is with the carrier (`sending`); what cannot be handed over waits in `queue`, in order, and
  * the newest bytes in `buffer`. A connection that holds a slab is either dirty (written at the end of the tick) or waits for
- * the carrier. Handlers are never called from within a call they make. No timers and no closures here: 16,000 of these idle
+ * the carrier or for its turn among large messages (`deferred`). Handlers are never called from within a call they make. No timers and no closures here: 16,000 of these idle
  * must cost little more than their sockets.
  */
 import { Buffer } from "node:buffer"
@@ -69,6 +69,8 @@ export class StreamConnection implements Connection {
   private closeReason: CloseReason | undefined = undefined
   private sending: Waiting | undefined = undefined
   private queue: Array<Waiting> | undefined = undefined
+  /** What is in `queue` waits for a turn among large messages; nothing is with the carrier. */
+  private deferred = false
   /** In `sending` and `queue`. */
   private waitingBytes = 0
   /**
@@ -138,10 +140,26 @@ export class StreamConnection implements Connection {
       return
     }
     if (this.state !== open) return
+    const { large } = this.home.flush
+    if (this.sending === undefined && !this.deferred && !large.allows(bytes.length)) {
+      this.deferred = true
+      large.defer(this)
+    }
     this.handOver()
     if (this.state !== open) return
     this.dropSlab()
     this.sendOrWait(noSlab, bytes)
+  }
+
+  /** Called when it is its turn among large messages. */
+  writeLarge(): number {
+    if (!this.deferred || this.state !== open) return 0
+    const waitedBytes = this.waitingBytes
+    this.deferred = false
+    this.giveQueue()
+    this.flushGathered()
+    this.noteDrained()
+    return waitedBytes
   }
 
   flush(): void {
@@ -178,6 +196,10 @@ export class StreamConnection implements Connection {
 
   close(reason: CloseReason): void {
     if (this.state !== open) return
+    if (this.deferred) {
+      this.deferred = false
+      this.giveQueue()
+    }
     this.handOver()
     // Handing over may have found that the peer is too slow, and ended the connection.
     if (this.state !== open) return
@@ -213,6 +235,7 @@ export class StreamConnection implements Connection {
     this.home.receivedBytes.value += chunk.length
     if (this.state !== open) return
     const { flush } = this.home
+    const { deferrals } = flush.large
     flush.beginChunk()
     try {
       this.handler.onData(chunk)
@@ -221,6 +244,7 @@ export class StreamConnection implements Connection {
       this.destroy("handler-fault")
     }
     flush.endChunk()
+    if (flush.large.deferrals !== deferrals && this.state === open) flush.large.holdBack(this)
   }
 
   /** Called by the carrier when the buffer it holds is free again. */
@@ -230,6 +254,17 @@ export class StreamConnection implements Connection {
     this.sending = undefined
     this.waitingBytes -= sent.bytes.length
     releaseSlab(sent.slab)
+    this.giveQueue()
+    if (this.state !== open) {
+      if (this.state === closing && this.sending === undefined) this.endCarrier()
+      return
+    }
+    if (this.sending === undefined) this.flushGathered()
+    this.noteDrained()
+  }
+
+  /** Gives the carrier what waits, until it keeps something. */
+  private giveQueue(): void {
     const queue = this.queue
     while (queue !== undefined && queue.length > 0) {
       const next = queue.shift() as Waiting
@@ -240,11 +275,9 @@ export class StreamConnection implements Connection {
       this.waitingBytes -= next.bytes.length
       releaseSlab(next.slab)
     }
-    if (this.state !== open) {
-      if (this.state === closing && this.sending === undefined) this.endCarrier()
-      return
-    }
-    if (this.sending === undefined) this.flushGathered()
+  }
+
+  private noteDrained(): void {
     if (this.saturated && this.waitingBytes + this.length <= this.home.lowWaterMarkBytes) {
       this.saturated = false
       this.handler.onDrain()
@@ -276,7 +309,7 @@ export class StreamConnection implements Connection {
 
   flushGathered(): void {
     if (this.state !== open) return
-    if (this.length > 0 && this.sending === undefined) this.handOver()
+    if (this.length > 0 && this.sending === undefined && !this.deferred) this.handOver()
     if (this.length === 0) this.dropSlab()
     this.noteSaturation()
   }
@@ -319,7 +352,7 @@ export class StreamConnection implements Connection {
   /** Gives what has gathered to the carrier if that is free; if it takes it at once, the slab is kept and empty. */
   private handOver(): void {
     if (this.length === 0) return
-    if (this.sending !== undefined) {
+    if (this.sending !== undefined || this.deferred) {
       this.queueGathered()
       return
     }
@@ -343,7 +376,7 @@ export class StreamConnection implements Connection {
 
   private sendOrWait(slab: Buffer, bytes: Buffer): void {
     const waiting: Waiting = { slab, bytes }
-    if (this.sending === undefined) {
+    if (this.sending === undefined && !this.deferred) {
       if (this.give(bytes)) {
         releaseSlab(slab)
         return

@@ -7,6 +7,8 @@
  * While ticks bring only a chunk or two there is no batch to wait for: what a chunk has caused is written as soon as it has been
  * handled. After some chunks one tick is done the other way again, to see how many chunks a tick brings by now.
  */
+import { LargeTurns } from "./LargeTurns.js"
+
 export interface Flushable {
   /** In the list of this tick. */
   dirty: boolean
@@ -35,8 +37,19 @@ export class TickFlush {
     this.flushAll()
   }
 
-  /** @param schedule runs a function at the end of the tick; the memory network has its own */
-  constructor(private readonly schedule: (run: () => void) => void) {}
+  /** Of the connections that this flushes. */
+  readonly large: LargeTurns
+
+  /**
+   * @param schedule runs a function at the end of the tick; the memory network has its own
+   * @param largeBytes bytes of large messages in one turn
+   */
+  constructor(
+    private readonly schedule: (run: () => void) => void,
+    largeBytes?: number
+  ) {
+    this.large = new LargeTurns(schedule, largeBytes)
+  }
 
   /** Called while the connection's output is being written: this never flushes the connection itself. */
   mark(connection: Flushable): void {
