@@ -7,8 +7,10 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { resolve } from "@effectmq/schemas/config/Settings"
+import * as Log from "@effectmq/metrics/Log"
 import { NodeState } from "@effectmq/server/NodeState"
 import * as Server from "@effectmq/server/Server"
+import * as ServerSettings from "@effectmq/server/ServerSettings"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -29,9 +31,12 @@ export interface Broker {
 /** True where Mosquitto stands in: what goes beyond it is not asked of it. */
 export const isStandIn = process.env.EFFECTMQ_TEST_BROKER === "mosquitto"
 
-/** @param settings configuration keys beside those of ports and data. */
-export const startBroker = (settings: Settings = {}): Promise<Broker> =>
-  isStandIn ? startProcess(settings) : startInProcess(settings)
+/**
+ * @param settings configuration keys beside those of ports and data.
+ * @param onLog takes each line of the log; default: standard error. Not of a broker that stands in.
+ */
+export const startBroker = (settings: Settings = {}, onLog?: (line: string) => void): Promise<Broker> =>
+  isStandIn ? startProcess(settings) : startInProcess(settings, onLog)
 
 const startProcess = async (settings: Settings): Promise<Broker> => {
   const broker = await BrokerProcess.start({ settings })
@@ -39,7 +44,7 @@ const startProcess = async (settings: Settings): Promise<Broker> => {
   return { port, wsPort, adminPort, stop: () => broker.remove() }
 }
 
-const startInProcess = async (settings: Settings): Promise<Broker> => {
+const startInProcess = async (settings: Settings, onLog?: (line: string) => void): Promise<Broker> => {
   const folder = mkdtempSync(join(tmpdir(), "effectmq-conformance-"))
   const all: Settings = {
     "data.dir": folder,
@@ -57,7 +62,11 @@ const startInProcess = async (settings: Settings): Promise<Broker> => {
     rmSync(folder, { recursive: true, force: true })
   }
   try {
-    const context = await Effect.runPromise(Layer.buildWithScope(Server.layer(resolved), scope))
+    const serverSettings = ServerSettings.make(resolved)
+    const level = serverSettings.live.map((now) => now["log.level"])
+    const log = Log.layer({ level, format: "json", ...(onLog === undefined ? {} : { write: onLog }) })
+    const build = Layer.buildWithScope(Server.layer(serverSettings), scope)
+    const context = await Effect.runPromise(Effect.provide(build, log))
     const { listeners } = Context.get(context, NodeState)
     const portOf = (name: string): number => listeners.find((listener) => listener.name === name)?.port ?? 0
     return { port: portOf("mqtt.tcp"), wsPort: portOf("mqtt.ws"), adminPort: portOf("admin.http"), stop }

@@ -11,6 +11,7 @@ import * as List from "effect/List"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Tty from "node:tty"
+import { isLive, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import { formatLine, type LogFormat } from "./core/LogLine.js"
 
 export const levels = ["trace", "debug", "info", "warn", "error", "fatal", "none"] as const
@@ -20,7 +21,7 @@ export interface LogOptions {
   /** `auto` (default): `text` where standard error is a terminal, else `json`. */
   readonly format?: LogFormat | "auto"
   /** The least level that is written; default `info`. `none` writes nothing. */
-  readonly level?: Level
+  readonly level?: Options<Level>
   /** Takes each line, without its line break; default: standard error. */
   readonly write?: (line: string) => void
 }
@@ -44,7 +45,9 @@ export const make = (options: LogOptions = {}): Logger.Logger<unknown, void> => 
   const wanted = options.format ?? "auto"
   const format: LogFormat = wanted === "auto" ? (terminal ? "text" : "json") : wanted
   const write = options.write ?? ((line: string) => globalThis.console.error(line))
+  const least = liveOf<Level>(options.level ?? "info")
   return Logger.make(({ annotations, cause, date, logLevel, message, spans }) => {
+    if (LogLevel.lessThan(logLevel, logLevelByName[least.current])) return
     const timeMs = date.getTime()
     const spansMs: Record<string, number> = {}
     for (const span of List.toArray(spans)) spansMs[span.label] = timeMs - span.startTime
@@ -65,9 +68,11 @@ export const make = (options: LogOptions = {}): Logger.Logger<unknown, void> => 
   })
 }
 
-/** Replaces the default logger and sets the least level. */
-export const layer = (options: LogOptions = {}): Layer.Layer<never> =>
-  Layer.merge(
+/** Replaces the default logger and sets the least level: Effect's own, where it stays, so that what is below it costs nothing. */
+export const layer = (options: LogOptions = {}): Layer.Layer<never> => {
+  const level: Options<Level> = options.level ?? "info"
+  return Layer.merge(
     Logger.replace(Logger.defaultLogger, make(options)),
-    Logger.minimumLogLevel(logLevelByName[options.level ?? "info"])
+    Logger.minimumLogLevel(isLive(level) ? LogLevel.All : logLevelByName[level])
   )
+}

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import { LiveCell } from "@effectmq/schemas/config/Live"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as FastCheck from "fast-check"
@@ -49,6 +50,16 @@ describe("Log", () => {
       expect(yield* written(program, {})).toHaveLength(2)
       expect(yield* written(program, { level: "debug" })).toHaveLength(3)
       expect(yield* written(program, { level: "none" })).toHaveLength(0)
+    })
+  )
+
+  it.effect("follows a level that changes", () =>
+    Effect.gen(function* () {
+      const level = new LiveCell<Log.Level>("warn")
+      const change = (to: Log.Level) => Effect.sync(() => level.set(to))
+      const both = Effect.zipRight(Effect.logDebug("d"), Effect.logInfo("i"))
+      const program = Effect.all([both, change("debug"), both, change("info"), both, change("none"), Effect.logFatal("f")])
+      expect(yield* written(program, { level })).toHaveLength(3)
     })
   )
 

@@ -15,6 +15,7 @@ import type { BoundListener } from "@effectmq/network/Listener"
 import type { ListenOptions } from "@effectmq/network/ListenOptions"
 import { LineBudget } from "@effectmq/network/core/LineBudget"
 import { Network } from "@effectmq/network/Network"
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import { Authenticator } from "@effectmq/security/Authenticator"
 import { Authorizer } from "@effectmq/security/Authorizer"
 import { Bans } from "@effectmq/security/Bans"
@@ -24,6 +25,7 @@ import { TenantQuotas } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
@@ -44,12 +46,11 @@ import { TenantTable } from "./TenantTable.js"
 
 export interface MqttServerOptions {
   readonly listeners: ReadonlyArray<ListenOptions>
-  /** What is not given is as in `defaultMqttOptions`. */
-  readonly mqtt?: Partial<MqttOptions>
+  /** What is not given is as in `defaultMqttOptions`. What says who the broker is stays as it was first. */
+  readonly mqtt?: Options<Partial<MqttOptions>>
 }
 
 export interface MqttServerService {
-  readonly options: MqttOptions
   /** In the order of the options, with the ports that were bound. */
   readonly listeners: ReadonlyArray<BoundListener>
   /** Sessions of a tenant; undefined where none of its clients was ever here. */
@@ -74,9 +75,19 @@ export const layer = (
   Messaging | SessionStore | Authenticator | Authorizer | Bans | FlappingDetector | Network | Meters
 > => Layer.scoped(MqttServer, make(options))
 
+/** Does the task at once, and again and again at the interval that it was given last; 0: not at all. */
+const repeater = (task: () => void) =>
+  Effect.map(
+    FiberHandle.makeRuntime<never>(),
+    (run) => (intervalMs: number) =>
+      void run(intervalMs === 0 ? Effect.void : Effect.repeat(Effect.sync(task), Schedule.spaced(intervalMs)))
+  )
+
 const make = (given: MqttServerOptions) =>
   Effect.gen(function* () {
-    const options: MqttOptions = { ...defaultMqttOptions, ...given.mqtt }
+    const live = liveOf(given.mqtt ?? {})
+    const first = live.current
+    const options: MqttOptions = { ...defaultMqttOptions, ...first }
     const invalid = invalidRewriteRule(options.rewrite)
     if (invalid !== undefined) return yield* Effect.fail(invalid)
     const messaging = yield* Messaging
@@ -130,24 +141,46 @@ const make = (given: MqttServerOptions) =>
       context.epoch++
       tenants.advance(nowMs())
     })
-    yield* every(options.progressIntervalMs, () => tenants.save())
-    if (options.sysIntervalMs > 0) {
-      yield* every(options.sysIntervalMs, () => {
-        const snapshot = meters.snapshot()
-        for (const tenant of tenants.values()) {
-          // What the node does as a whole is not other tenants' business.
-          tenant.sys?.publish(
-            figuresOf(context.counters, tenant, snapshot),
-            tenant.tenant === options.tenant ? snapshot : new Map()
-          )
-        }
-      })
-      const alarms = yield* Effect.serviceOption(Alarms)
-      if (Option.isSome(alarms)) {
-        const stop = alarms.value.onChange((alarm) => tenants.get(options.tenant)?.sys?.alarmChanged(alarm))
-        yield* Effect.addFinalizer(() => Effect.sync(stop))
+    const saving = yield* repeater(() => tenants.save())
+    const telling = yield* repeater(() => {
+      const snapshot = meters.snapshot()
+      for (const tenant of tenants.values()) {
+        // What the node does as a whole is not other tenants' business.
+        tenant.sys.publish(figuresOf(context.counters, tenant, snapshot), tenant.tenant === options.tenant ? snapshot : new Map())
       }
+    })
+    const alarms = yield* Effect.serviceOption(Alarms)
+    if (Option.isSome(alarms)) {
+      const stop = alarms.value.onChange((alarm) => {
+        if (context.options.sysIntervalMs > 0) tenants.get(options.tenant)?.sys.alarmChanged(alarm)
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(stop))
     }
+    const configure = (changed: Partial<MqttOptions>) => {
+      const before = context.options
+      const { nodeName, softwareVersion, tenant } = before
+      let now: MqttOptions = { ...defaultMqttOptions, ...changed, nodeName, softwareVersion, tenant }
+      const wrong = invalidRewriteRule(now.rewrite)
+      if (wrong !== undefined) {
+        context.log("warn", "the rules of rewriting stay as they were", { problem: wrong.message })
+        now = { ...now, rewrite: before.rewrite }
+      }
+      context.options = now
+      context.rules = new TopicRules(now)
+      context.packetLimits.userPropertiesMax = now.userPropertiesMax
+      context.packetLimits.unfinishedBytesMax = now.unfinishedPacketsBytesMax
+      // What a connection remembers of a topic was judged by the old rules.
+      context.epoch++
+      tenants.configure(now)
+      if (now.progressIntervalMs !== before.progressIntervalMs) saving(now.progressIntervalMs)
+      if (now.sysIntervalMs !== before.sysIntervalMs) telling(now.sysIntervalMs)
+    }
+    saving(options.progressIntervalMs)
+    telling(options.sysIntervalMs)
+    const stopFollowing = live.onChange(configure)
+    yield* Effect.addFinalizer(() => Effect.sync(stopFollowing))
+    // They may have changed while sessions were restored.
+    if (live.current !== first) configure(live.current)
 
     // Finalizers run last to first: listeners drain, then sessions are saved.
     yield* Effect.addFinalizer(() => tenants.saveAll)
@@ -161,7 +194,6 @@ const make = (given: MqttServerOptions) =>
     )
 
     const service: MqttServerService = {
-      options,
       listeners,
       registry: (tenant) => tenants.get(tenant)?.registry,
       slowSubscribers: (tenant) => tenants.get(tenant)?.slow.list(nowMs()) ?? []

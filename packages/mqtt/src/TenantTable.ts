@@ -5,11 +5,13 @@
 import type { MessagingService } from "@effectmq/messaging/Messaging"
 import { Slices } from "@effectmq/messaging/core/Slices"
 import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
+import { sameData } from "@effectmq/schemas/config/Live"
 import { fixed, type TenantQuotasService } from "@effectmq/security/TenantQuotas"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import { noClientEvents } from "./core/ClientEvents.js"
 import type { TenantSessions } from "./core/ConnectionContext.js"
 import type { MqttOptions } from "./core/MqttOptions.js"
 import type { Session } from "./core/Session.js"
@@ -24,8 +26,9 @@ export interface OpenTenant extends TenantSessions {
   readonly tenant: string
   readonly counters: SessionCounters
   readonly slow: SlowSubscribers
-  /** undefined where `$SYS` is turned off. */
-  readonly sys: SysTopics | undefined
+  /** Other options from now on. */
+  configure(options: MqttOptions): void
+  readonly sys: SysTopics
   readonly store: TenantSessionStore
 }
 
@@ -40,7 +43,7 @@ export class TenantTable {
   private constructor(
     private readonly messaging: MessagingService,
     private readonly sessions: SessionStoreService,
-    private readonly options: MqttOptions,
+    private options: MqttOptions,
     private readonly nowMs: () => number,
     private readonly quotas: TenantQuotasService
   ) {
@@ -85,6 +88,12 @@ export class TenantTable {
     })
   }
 
+  /** Other options from now on, for tenants that are open and for those to come. */
+  configure(options: MqttOptions): void {
+    this.options = options
+    for (const tenant of this.tenantsByName.values()) tenant.configure(options)
+  }
+
   /** Lets deadlines come that have. */
   advance(nowMs: number): void {
     for (const { registry } of this.tenantsByName.values()) registry.advance(nowMs)
@@ -119,7 +128,7 @@ export class TenantTable {
       const opened = yield* this.sessions.open(tenant)
       const { options, nowMs } = this
       const slow = new SlowSubscribers(options.slowSubscribers)
-      const context: SessionContext = {
+      const context: SessionContext & { options: MqttOptions } = {
         space,
         journal: opened.store,
         options,
@@ -128,7 +137,7 @@ export class TenantTable {
         exclusiveByFilter: new Map<string, Session>(),
         nowMs,
         observeLatency: (session, topic, latencyMs) => {
-          if (latencyMs <= options.slowSubscribers.thresholdMs) return
+          if (latencyMs <= slow.thresholdMs) return
           // What waited for the client to come back was not slow before it did.
           const now = nowMs()
           slow.observe(session.clientId, topic, Math.min(latencyMs, now - session.connectedAtMs), now)
@@ -139,11 +148,11 @@ export class TenantTable {
       space.log.hold(opened.store)
       yield* restoreSessions(context, registry, opened)
       const { nodeName, softwareVersion: version } = options
-      const sys =
-        options.sysIntervalMs === 0
-          ? undefined
-          : new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
-      if (sys !== undefined) registry.events = sys
+      const sys = new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
+      const tellEvents = ({ sysIntervalMs }: MqttOptions) => {
+        registry.events = sysIntervalMs === 0 ? noClientEvents : sys
+        if (sysIntervalMs === 0) sys.clear()
+      }
       const rate = this.quotas.rate(tenant)
       const quota = () => this.quotas.quota(tenant)
       const made: OpenTenant = {
@@ -155,9 +164,20 @@ export class TenantTable {
         counters: context.counters,
         slow,
         sys,
-        store: opened.store
+        store: opened.store,
+        configure: (now) => {
+          const before = context.options
+          context.options = now
+          slow.configure(now.slowSubscribers)
+          tellEvents(now)
+          if (sameData([before.clientRate, before.tenantRate], [now.clientRate, now.tenantRate])) return
+          for (const session of registry.values()) session.client?.followRate()
+        }
       }
+      tellEvents(options)
       this.tenantsByName.set(tenant, made)
+      // They may have changed while it was restored.
+      if (this.options !== options) made.configure(this.options)
       return made
     })
   }

@@ -1,3 +1,4 @@
+import { noClientEvents } from "../src/core/ClientEvents.js"
 import { LoadAverages } from "@effectmq/mqtt/features/core/LoadAverages"
 import { figureText, levelsOfMeter } from "@effectmq/mqtt/features/core/SysFigures"
 import { MeterTable } from "@effectmq/metrics/core/MeterTable"
@@ -85,7 +86,7 @@ describe("$SYS statistics", () => {
     client.subscribe("$SYS/#")
     world.connect("other")
     expect(client.take()).toEqual([])
-    expect(world.tenant.sys).toBeUndefined()
+    expect(world.tenant.registry.events).toBe(noClientEvents)
   })
 })
 

@@ -3,15 +3,15 @@
  */
 import * as Data from "effect/Data"
 
-/** Where a value came from. `name` is the file's path, the variable's name or the flag as written. */
+/** Where a value came from. `name` is the file's path, the variable's name or the flag as written; `dynamic` is the metadata. */
 export interface Source {
-  readonly kind: "default" | "file" | "environment" | "flag"
+  readonly kind: "default" | "file" | "environment" | "flag" | "dynamic"
   readonly name: string
 }
 
 export const sourceToString = (source: Source): string =>
-  source.kind === "default"
-    ? "default"
+  source.kind === "default" || source.kind === "dynamic"
+    ? source.kind
     : source.kind === "environment"
       ? `environment variable ${source.name}`
       : source.kind === "file"

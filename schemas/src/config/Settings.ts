@@ -1,5 +1,6 @@
 /**
- * From file, environment and flags to settings: flags win over environment, environment over file, file over defaults.
+ * From file, environment and flags to settings: flags win over environment, environment over file, file over defaults. What the
+ * cluster's metadata says goes over all of them: see `DynamicSettings`.
  *
  * Pure: the caller reads the file and the environment. All problems are found at once. A settings value has every key.
  */
@@ -66,7 +67,7 @@ export const mask = "********"
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const unknownKey = (name: string, source: Source, value: unknown): ConfigProblem => {
+export const unknownKey = (name: string, source: Source, value: unknown): ConfigProblem => {
   const suggestion = nearest(name, keyNames)
   // The value of a mistyped secret is a secret as well.
   const secret = suggestion !== undefined && definitions[suggestion]?.secret === true

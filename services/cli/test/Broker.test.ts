@@ -7,7 +7,7 @@ import { connect } from "node:net"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import type { Broker } from "./cliProcess.js"
-import { launch, outcomeOf, run, startBroker, temporaryDirectory } from "./cliProcess.js"
+import { launch, outcomeOf, run, said, startBroker, temporaryDirectory } from "./cliProcess.js"
 
 // Each command is a process of its own, and there are many.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 })
@@ -276,6 +276,24 @@ describe("user and acl", () => {
     expect((await own.run(["acl", "default", "deny"])).stdout).toContain("deny")
     expect((await own.run(["user", "delete", "alice"])).code).toBe(0)
     expect((await own.run(["user", "list"])).stdout.trim().split("\n")).toHaveLength(1)
+  })
+})
+
+describe("config", () => {
+  it("changes the running broker", async () => {
+    const wrong = await broker.run(["config", "set", "mqtt.tcp.port", "1"])
+    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining("needs a restart: set it in the file") })
+    expect((await broker.run(["config", "set", "log.level", "debug"])).stdout).toBe("log.level is debug in the whole cluster.\n")
+    const told = said(broker.child, /"level":"debug","message":"protocol error"/)
+    // A PINGREQ where CONNECT must come.
+    connect(broker.mqttPort, "127.0.0.1")
+      .on("error", () => {})
+      .write(Buffer.from([0xc0, 0]))
+    await told
+    const shown = await broker.run(["config", "show", "--running", "log.level"])
+    expect(shown.stdout).toMatch(/^value +debug\nunit +-\nsource +dynamic\nstarted with +info \(default\)$/m)
+    const unset = await broker.run(["config", "unset", "log.level", "--json"])
+    expect(JSON.parse(unset.stdout)).toMatchObject({ key: "log.level", value: "info", source: "default", dynamic: true })
   })
 })
 

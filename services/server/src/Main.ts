@@ -13,6 +13,7 @@ import { NodeState } from "./NodeState.js"
 import type { StartError } from "./StartError.js"
 import { startErrorOf } from "./StartError.js"
 import * as Server from "./Server.js"
+import * as ServerSettings from "./ServerSettings.js"
 
 const print = (lines: ReadonlyArray<string>) =>
   Effect.sync(() => {
@@ -28,11 +29,13 @@ const inlineMore = Effect.sync(() => setFlagsFromString("--max-inlined-bytecode-
 /** Serves until it is interrupted; fails where it cannot start. */
 export const run = (resolved: Resolved): Effect.Effect<never, StartError> => {
   const { settings } = resolved
+  const serverSettings = ServerSettings.make(resolved)
+  const level = serverSettings.live.map((now) => now["log.level"])
   return Effect.gen(function* () {
     yield* inlineMore
     // What is stored is for this user only: messages, sessions, password hashes.
     process.umask(0o077)
-    const context = yield* Effect.mapError(Layer.build(Server.layer(resolved)), startErrorOf)
+    const context = yield* Effect.mapError(Layer.build(Server.layer(serverSettings)), startErrorOf)
     const state = Context.get(context, NodeState)
     // Released first: who asks whether the node is ready hears of the drain before it begins.
     yield* Effect.addFinalizer(() =>
@@ -48,6 +51,6 @@ export const run = (resolved: Resolved): Effect.Effect<never, StartError> => {
   }).pipe(
     Effect.scoped,
     Effect.onInterrupt(() => Effect.logInfo("stopped")),
-    Effect.provide(Log.layer({ level: settings["log.level"], format: settings["log.format"] }))
+    Effect.provide(Log.layer({ level, format: settings["log.format"] }))
   )
 }

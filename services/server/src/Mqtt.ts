@@ -5,6 +5,7 @@ import { Authenticator } from "@effectmq/security/Authenticator"
 import * as MqttServer from "@effectmq/mqtt/MqttServer"
 import * as SessionStore from "@effectmq/mqtt/SessionStore"
 import * as Network from "@effectmq/network/Network"
+import type { Live } from "@effectmq/schemas/config/Live"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,7 +24,8 @@ const sessions = Layer.effect(
   }))
 )
 
-export const layer = (settings: Settings) =>
+/** `settings`: as the node was started. */
+export const layer = (settings: Settings, live: Live<Settings>) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const state = yield* NodeState
@@ -33,7 +35,7 @@ export const layer = (settings: Settings) =>
       const listeners = yield* mqttListeners(settings, open)
       state.authentication = () => (authenticator.open() ? "open" : settings["auth.allowAnonymous"] ? "anonymous" : "users")
       state.listeners.push({ name: "admin.http", host: admin.host, port: admin.port })
-      const server = MqttServer.layer({ mqtt: mqttOptions(settings), listeners: listeners.map(({ options }) => options) })
+      const server = MqttServer.layer({ mqtt: live.map(mqttOptions), listeners: listeners.map(({ options }) => options) })
       const told = Layer.effectDiscard(
         Effect.map(MqttServer.MqttServer, (running) => {
           running.listeners.forEach(({ host, port }, index) => {

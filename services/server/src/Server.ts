@@ -11,17 +11,18 @@ import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
 import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
-import type { Resolved, Settings } from "@effectmq/schemas/config/Settings"
+import type { Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
 import * as AdminApi from "./admin/AdminApi.js"
 import * as AdminServer from "./admin/AdminServer.js"
 import * as AlarmRules from "./AlarmRules.js"
 import * as Cluster from "./Cluster.js"
+import * as ClusterSettings from "./ClusterSettings.js"
 import * as Mqtt from "./Mqtt.js"
 import { messagingOptions } from "./MqttSettings.js"
 import * as NodeState from "./NodeState.js"
 import * as Security from "./Security.js"
-import { ServerSettings } from "./ServerSettings.js"
+import { ServerSettings, type ServerSettingsService } from "./ServerSettings.js"
 import * as StorageFault from "./StorageFault.js"
 
 const admin = (settings: Settings) =>
@@ -49,18 +50,22 @@ const connectionLimits = (settings: Settings) =>
     connectionsPerAddressMax: settings["limits.connectionsPerAddressMax"] || Number.MAX_SAFE_INTEGER
   })
 
-export const layer = (resolved: Resolved) => {
-  const { settings } = resolved
+/** What may change while the node runs is given as `live`, the rest as it is at start. */
+export const layer = (serverSettings: ServerSettingsService) => {
+  const { live } = serverSettings
+  const { settings } = serverSettings.atStart
   return AdminApi.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(settings), StorageFault.layer)),
-    Layer.provideMerge(Mqtt.layer(settings)),
+    Layer.provideMerge(Mqtt.layer(settings, live)),
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),
+    // From here upward the settings are those of the cluster.
+    Layer.provideMerge(ClusterSettings.layer),
     Layer.provideMerge(Cluster.layer(settings)),
     Layer.provideMerge(storage(settings)),
     Layer.provideMerge(connectionLimits(settings)),
     Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),
-    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, resolved))),
+    Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, serverSettings))),
     // Before the first port is bound: a second start on the same data is told so, and not that a port is taken.
     Layer.provideMerge(DirectoryLock.layer(resolve(settings["data.dir"])))
   )

@@ -19,7 +19,8 @@ import * as AdminServer from "../src/admin/AdminServer.js"
 import type { SessionFacts } from "../src/admin/Sessions.js"
 import { Sessions } from "../src/admin/Sessions.js"
 import * as NodeState from "../src/NodeState.js"
-import { ServerSettings } from "../src/ServerSettings.js"
+import * as ClusterSettings from "../src/ClusterSettings.js"
+import * as ServerSettings from "../src/ServerSettings.js"
 
 export interface Answer {
   readonly status: number
@@ -28,7 +29,7 @@ export interface Answer {
   readonly headers: Headers
 }
 
-const settingsLayer = (settings: Settings) => Layer.succeed(ServerSettings, { ...Either.getOrThrow(resolve({})), settings })
+const settingsLayer = (settings: Settings) => ServerSettings.layer({ ...Either.getOrThrow(resolve({})), settings })
 
 const subscription = { qos: 1, noLocal: false, retainAsPublished: true, subscriptionId: undefined }
 
@@ -80,12 +81,12 @@ export const parts = (settings: Settings) =>
   Layer.mergeAll(
     Alarms.layer(),
     PasswordHash.layer({ costLog2: 4, scramIterations: 4096 }),
-    settingsLayer(settings),
     AuditLog.layerMemory(auditEvents),
     sessionsLayer,
     messagesInMemory
   ).pipe(
-    Layer.provideMerge(MetadataStore.layerMemory()),
+    Layer.provideMerge(ClusterSettings.layer),
+    Layer.provideMerge(Layer.merge(MetadataStore.layerMemory(), settingsLayer(settings))),
     Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer))
   )
 

@@ -74,8 +74,9 @@ export interface Login {
 }
 
 export interface ConnectionContext {
-  readonly options: MqttOptions
-  readonly rules: TopicRules
+  /** As they are now; a connection keeps those it was told of. */
+  options: MqttOptions
+  rules: TopicRules
   readonly packetLimits: PacketLimits
   /** Lines of the log about packets that there was no room for. */
   readonly unfinishedLines: LineBudget

@@ -12,7 +12,7 @@
 import type { Acknowledger } from "@effectmq/messaging/Publish"
 import type { Message, QoS } from "@effectmq/messaging/Message"
 import type { CloseReason, Connection, ConnectionHandler } from "@effectmq/network/Connection"
-import type { RateLimiter } from "@effectmq/security/core/RateLimiter"
+import { RateLimiter } from "@effectmq/security/core/RateLimiter"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import { encodePuback, encodePubrec, encodePubrel } from "../codec/Acknowledgement.js"
 import { encodeConnack } from "../codec/Connack.js"
@@ -37,6 +37,7 @@ import { handlePubrec } from "./packets/Pubrec.js"
 import { handlePubrel } from "./packets/Pubrel.js"
 import { handleSubscribe } from "./packets/Subscribe.js"
 import { handleUnsubscribe } from "./packets/Unsubscribe.js"
+import type { MqttOptions } from "./MqttOptions.js"
 import type { Session } from "./Session.js"
 import type { SessionOutput } from "./SessionPorts.js"
 import { InboundAliases, OutboundAliases } from "./TopicAliases.js"
@@ -96,12 +97,15 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   /** Why the connection ends, where the broker or a DISCONNECT said so. */
   endedBy: DisconnectReason | undefined = undefined
   readonly parser: PacketParser
+  /** As they were when it came: what CONNACK tells the client holds as long as the connection. */
+  readonly options: MqttOptions
 
   constructor(
     readonly connection: Connection,
     readonly context: ConnectionContext
   ) {
-    this.parser = new PacketParser(this, context.options.packetSizeMax, context.packetLimits)
+    this.options = context.options
+    this.parser = new PacketParser(this, this.options.packetSizeMax, context.packetLimits)
     context.counters.connections++
   }
 
@@ -115,7 +119,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     const bytes = chunk.length
     this.parser.push(chunk)
     if (this.state === "connected") this.limitRate(bytes)
-    if (this.state === "authenticating" && this.parser.heldBytes > context.options.heldBytesMax) {
+    if (this.state === "authenticating" && this.parser.heldBytes > this.options.heldBytesMax) {
       this.refuse(ReasonCode.quotaExceeded, "too much sent before CONNACK")
     }
   }
@@ -332,7 +336,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
   finishAck(token: number, reasonCode: number): void {
     if (this.state !== "connected") return
     this.ackQueue.finish(token, reasonCode, this)
-    if (this.pausedForAcks && this.pendingAcks <= this.context.options.receiveMaximum / 2) {
+    if (this.pausedForAcks && this.pendingAcks <= this.options.receiveMaximum / 2) {
       this.pausedForAcks = false
       this.parser.resume()
       this.connection.resume(pauseFor.acknowledgements)
@@ -404,12 +408,21 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
 
   /** What a PUBLISH with an alias is about; undefined where the alias is not valid. Only version 5 has aliases. */
   resolveAlias(alias: number, topic: string): string | undefined {
-    this.inboundAliases ??= new InboundAliases(this.context.options.topicAliasMaximum)
+    this.inboundAliases ??= new InboundAliases(this.options.topicAliasMaximum)
     return this.inboundAliases.resolve(alias, topic)
   }
 
-  setRate(limiter: RateLimiter | undefined): void {
-    this.rate = limiter
+  /** Takes over the rate that clients may have now; one that waits is judged by it anew. */
+  followRate(): void {
+    const { clientRate } = this.context.options
+    const isLimited = clientRate.messagesPerSecond > 0 || clientRate.bytesPerSecond > 0
+    if (!isLimited) this.rate = undefined
+    else if (this.rate === undefined) this.rate = new RateLimiter(clientRate)
+    else this.rate.configure(clientRate)
+    if (this.state !== "connected" || this.stopWaiting === undefined) return
+    this.stopWaiting()
+    this.stopWaiting = undefined
+    this.connection.resume(pauseFor.rate)
   }
 
   /** Messages and bytes over the limit stop the reading for a while. */

@@ -26,6 +26,8 @@ export interface SessionOutput {
     subscriptionIds: ReadonlyArray<number> | undefined
   ): boolean
   pubrel(packetId: number): void
+  /** The rates that clients may have are others now. */
+  followRate(): void
   /** Ends the connection, in version 5 with DISCONNECT. */
   end(reasonCode: number, reasonString: string): void
 }
@@ -75,7 +77,8 @@ export interface SessionOptions {
 export interface SessionContext {
   readonly space: TenantSpace
   readonly journal: SessionJournal
-  readonly options: SessionOptions
+  /** As they are now. */
+  options: SessionOptions
   readonly counters: SessionCounters
   /** Wall clock, ms; exact enough for expiry. */
   nowMs(): number

@@ -78,18 +78,22 @@ export class TopicRules {
     return { reasonCode: ReasonCode.success, topic: inner.topic, dueMs: (nowMs) => nowMs + seconds * 1000 }
   }
 
-  /** Takes a filter apart; a number is the reason why it is refused. */
-  subscribe(text: string, clientId: string, user: string | undefined): SubscribeTarget | number {
+  /** Takes a filter apart; a number is the reason why it is refused. `told`: what CONNACK said is available. */
+  subscribe(
+    text: string,
+    clientId: string,
+    user: string | undefined,
+    told: Pick<MqttOptions, "sharedSubscriptionAvailable" | "wildcardSubscriptionAvailable">
+  ): SubscribeTarget | number {
     const parsed = parseFilter(text, this.limits)
     if (typeof parsed === "string") return ReasonCode.topicFilterInvalid
-    const { options } = this
-    if (parsed.kind === "shared" && !options.sharedSubscriptionAvailable) return ReasonCode.sharedSubscriptionsNotSupported
-    if (parsed.kind === "exclusive" && !options.exclusiveEnabled) return ReasonCode.topicFilterInvalid
+    if (parsed.kind === "shared" && !told.sharedSubscriptionAvailable) return ReasonCode.sharedSubscriptionsNotSupported
+    if (parsed.kind === "exclusive" && !this.options.exclusiveEnabled) return ReasonCode.topicFilterInvalid
     const filter = this.subscribeRewrite.apply(parsed.filter, clientId, user)
     if (filter === undefined || (filter !== parsed.filter && filterError(filter, this.limits) !== undefined)) {
       return ReasonCode.topicFilterInvalid
     }
-    if (!options.wildcardSubscriptionAvailable && hasWildcard(filter)) return ReasonCode.wildcardSubscriptionsNotSupported
+    if (!told.wildcardSubscriptionAvailable && hasWildcard(filter)) return ReasonCode.wildcardSubscriptionsNotSupported
     return { text, filter, group: parsed.kind === "shared" ? parsed.group : undefined }
   }
 }

@@ -38,16 +38,27 @@ export class SlowSubscribers {
   slowDeliveries = 0
   private readonly entries = new Set<Entry>()
   private readonly byClientId = new Map<string, Map<string, Entry>>()
-  private readonly thresholdMs: number
-  private readonly windowMs: number
+  /** What takes longer is slow; infinite while nobody is counted. */
+  thresholdMs = Number.POSITIVE_INFINITY
+  private windowMs = 0
+  private countMax = 0
   /** The least slow entry while the table is full. */
   private least: Entry | undefined
   /** Nothing expires before. */
   private nextExpiryMs = Number.POSITIVE_INFINITY
 
-  constructor(private readonly options: SlowSubscribersOptions) {
+  constructor(options: SlowSubscribersOptions) {
+    this.configure(options)
+  }
+
+  /** Other options from now on. Whom there is no more room for is forgotten, the least slow first; turned off, everybody. */
+  configure(options: SlowSubscribersOptions): void {
     this.thresholdMs = options.enabled ? options.thresholdMs : Number.POSITIVE_INFINITY
     this.windowMs = options.windowSeconds * 1000
+    this.countMax = options.countMax
+    this.nextExpiryMs = Number.NEGATIVE_INFINITY
+    if (!options.enabled) this.clear()
+    while (this.entries.size > this.countMax) this.remove(this.findLeast())
   }
 
   /** Entries now. */
@@ -70,7 +81,7 @@ export class SlowSubscribers {
       return
     }
     if (nowMs >= this.nextExpiryMs) this.expire(nowMs)
-    if (this.entries.size >= this.options.countMax) {
+    if (this.entries.size >= this.countMax) {
       const least = (this.least ??= this.findLeast())
       if (latencyMs <= least.latencyMs) return
       this.remove(least)

@@ -91,6 +91,12 @@ export class SysTopics implements ClientEvents {
     for (const [key, value] of meters) this.sendFigure(`${this.node}/metrics/${levelsOfMeter(key)}`, value)
   }
 
+  /** Takes back what is retained: nothing of it would be true for long. */
+  clear(): void {
+    for (const topic of this.textsByTopic.keys()) this.hand(topic, "", true)
+    this.textsByTopic.clear()
+  }
+
   // --- ClientEvents
 
   connected(session: Session, facts: ConnectFacts): void {

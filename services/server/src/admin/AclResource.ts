@@ -17,7 +17,7 @@ const positionStep = 10
 const show = (tenantId: string) =>
   Effect.gen(function* () {
     const image = (yield* Metadata).image()
-    const { settings } = yield* ServerSettings
+    const settings = (yield* ServerSettings).live.current
     const chosen = image.tenantsById.get(tenantId)?.aclDefault
     const view: AclView = {
       default: chosen ?? settings["auth.defaultAcl"],

@@ -30,7 +30,7 @@ const listParameters = Schema.Struct({
 
 const listRetained = Effect.gen(function* () {
   const wished = yield* query(listParameters)
-  const { settings } = yield* ServerSettings
+  const settings = (yield* ServerSettings).live.current
   const limits = { levelsMax: settings["mqtt.topicLevelsMax"], lengthMax: settings["mqtt.topicLengthMax"] }
   const problem = filterError(wished.filter, limits)
   if (problem !== undefined) return yield* Effect.fail(badRequest(`${wished.filter} is no topic filter: ${problem}`))

@@ -15,7 +15,7 @@ import { ok } from "./AdminRequest.js"
 
 export const status = Effect.gen(function* () {
   const state = yield* NodeState
-  const { settings } = yield* ServerSettings
+  const settings = (yield* ServerSettings).live.current
   const meters = yield* Meters
   const nowMs = yield* Clock.currentTimeMillis
   const answer: Status = {

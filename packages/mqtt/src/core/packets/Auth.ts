@@ -38,7 +38,7 @@ const reAuthenticate = (machine: ConnectionMachine, data: Uint8Array): void => {
   }
   machine.exchangeBusy = true
   const credentials = {
-    tenant: machine.admission?.principal.tenant ?? machine.context.options.tenant,
+    tenant: machine.admission?.principal.tenant ?? machine.options.tenant,
     clientId: machine.clientId,
     username: undefined,
     password: undefined,

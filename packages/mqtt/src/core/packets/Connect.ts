@@ -6,7 +6,6 @@ import { encodeConnack } from "../../codec/Connack.js"
 import { type ConnackFields, type ConnectPacket, packetSizeLimit, type Will } from "../../codec/Packets.js"
 import { ReasonCode } from "../../codec/ReasonCode.js"
 import type { Credentials } from "@effectmq/security/Authenticator"
-import { RateLimiter } from "@effectmq/security/core/RateLimiter"
 import type { Admission, LoginAnswer, Refusal } from "../ConnectionContext.js"
 import { type ConnectionMachine, pauseFor } from "../ConnectionMachine.js"
 import type { MqttOptions } from "../MqttOptions.js"
@@ -14,8 +13,7 @@ import type { Session } from "../Session.js"
 import { fillIn, fillInFilter } from "../../features/core/TopicRewrite.js"
 
 export const handleConnect = (machine: ConnectionMachine, packet: ConnectPacket): void => {
-  const { context } = machine
-  const { options } = context
+  const { context, options } = machine
   machine.version = packet.version
   machine.problemInformation = packet.requestProblemInformation
   machine.packetSizeMax = Math.min(packet.maximumPacketSize, packetSizeLimit)
@@ -87,7 +85,7 @@ const requestedExpirySeconds = (packet: ConnectPacket, options: MqttOptions): nu
 }
 
 export const credentialsOf = (machine: ConnectionMachine, packet: ConnectPacket): Credentials => ({
-  tenant: machine.context.options.tenant,
+  tenant: machine.options.tenant,
   clientId: machine.clientId,
   username: packet.username,
   password: packet.password,
@@ -193,7 +191,7 @@ const welcome = (machine: ConnectionMachine, session: Session, present: boolean,
   const { context, connection } = machine
   const packet = machine.connect as ConnectPacket
   machine.connect = undefined
-  const keepAliveSeconds = keepAliveOf(packet, context.options)
+  const keepAliveSeconds = keepAliveOf(packet, machine.options)
   const fields = connackFields(machine, packet, present, keepAliveSeconds, data)
   if (!encodeConnack(connection, packet.version, fields, machine.packetSizeMax)) {
     machine.close("protocol-error")
@@ -206,9 +204,8 @@ const welcome = (machine: ConnectionMachine, session: Session, present: boolean,
   connection.established()
   // One and a half times the keep alive [MQTT-3.1.2-22].
   connection.setIdleTimeout(keepAliveSeconds * 1500)
-  machine.setOutboundAliases(Math.min(packet.topicAliasMaximum, context.options.topicAliasMaximum))
-  const { clientRate } = context.options
-  if (clientRate.messagesPerSecond > 0 || clientRate.bytesPerSecond > 0) machine.setRate(new RateLimiter(clientRate))
+  machine.setOutboundAliases(Math.min(packet.topicAliasMaximum, machine.options.topicAliasMaximum))
+  machine.followRate()
   session.attach(machine, machine.receiveMaximum)
   subscribeAutomatically(machine, session)
   const { cleanStart } = packet
@@ -230,8 +227,7 @@ const connackFields = (
   keepAliveSeconds: number,
   authenticationData: Uint8Array | undefined
 ): ConnackFields => {
-  const { options } = machine.context
-  const { clientId, connectExpirySeconds, authenticationMethod } = machine
+  const { authenticationMethod, clientId, connectExpirySeconds, options } = machine
   const { responseInformation } = options
   return {
     sessionPresent,
@@ -263,7 +259,7 @@ const subscribeAutomatically = (machine: ConnectionMachine, session: Session): v
   for (const automatic of options.automaticSubscriptions) {
     const text = fillInFilter(automatic.filter, session.clientId, session.user)
     if (text === undefined || session.isSubscribed(text)) continue
-    const target = rules.subscribe(text, session.clientId, session.user)
+    const target = rules.subscribe(text, session.clientId, session.user, machine.options)
     if (typeof target === "number" || session.exclusivelyTaken(target)) continue
     const { qos, noLocal, retainAsPublished, retainHandling } = automatic
     session.subscribe(target, { qos, noLocal, retainAsPublished, retainHandling, subscriptionId: undefined })?.()

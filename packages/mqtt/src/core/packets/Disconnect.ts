@@ -15,7 +15,7 @@ export const handleDisconnect = (machine: ConnectionMachine, packet: DisconnectP
       machine.protocolError("DISCONNECT sets a session expiry where CONNECT gave none")
       return
     }
-    expirySeconds = Math.min(sessionExpirySeconds, machine.context.options.sessionExpirySecondsMax)
+    expirySeconds = Math.min(sessionExpirySeconds, machine.options.sessionExpirySecondsMax)
   }
   // The will goes with a normal goodbye, and only with that [MQTT-3.14.4-3].
   const normal = reasonCode === ReasonCode.normalDisconnection

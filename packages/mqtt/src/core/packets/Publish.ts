@@ -24,12 +24,12 @@ export const handlePublish = (machine: ConnectionMachine, publish: ParsedPublish
     if (resolved === undefined) return
     topic = resolved
   }
-  if (qos > context.options.maximumQos) {
+  if (qos > machine.options.maximumQos) {
     // [MQTT-3.2.2-11]
     machine.protocolError("PUBLISH with a QoS that is not supported", ReasonCode.qosNotSupported)
     return
   }
-  if (retain && !context.options.retainAvailable) {
+  if (retain && !machine.options.retainAvailable) {
     // [MQTT-3.2.2-14]
     machine.protocolError("PUBLISH with RETAIN, which is not supported", ReasonCode.retainNotSupported)
     return
@@ -86,7 +86,7 @@ const publishQos2 = (machine: ConnectionMachine, publish: ParsedPublish, topic: 
 
 /** Whether one more publish may be unacknowledged [MQTT-3.3.4-7 to -9]. Older clients know no such limit: they are slowed. */
 const hasRoom = (machine: ConnectionMachine): boolean => {
-  const { receiveMaximum } = machine.context.options
+  const { receiveMaximum } = machine.options
   const inbound = machine.session?.inboundCount ?? 0
   if (machine.version !== 5) {
     if (machine.pendingAcks + 1 >= receiveMaximum) machine.pauseForAcks()
@@ -100,7 +100,7 @@ const hasRoom = (machine: ConnectionMachine): boolean => {
 const resolveAlias = (machine: ConnectionMachine, publish: ParsedPublish): string | undefined => {
   const topic = machine.resolveAlias(publish.topicAlias, publish.topic)
   if (topic !== undefined) return topic
-  if (publish.topicAlias > machine.context.options.topicAliasMaximum) {
+  if (publish.topicAlias > machine.options.topicAliasMaximum) {
     // [MQTT-3.3.2-9]
     machine.protocolError("a topic alias over the maximum", ReasonCode.topicAliasInvalid)
   } else {

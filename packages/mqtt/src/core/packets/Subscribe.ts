@@ -13,7 +13,7 @@ export const handleSubscribe = (machine: ConnectionMachine, packet: SubscribePac
   const session = machine.session as Session
   const { context } = machine
   context.counters.subscribes++
-  if (packet.subscriptionIdentifier !== undefined && !context.options.subscriptionIdentifiersAvailable) {
+  if (packet.subscriptionIdentifier !== undefined && !machine.options.subscriptionIdentifiersAvailable) {
     machine.protocolError("subscription identifiers are not supported", ReasonCode.subscriptionIdentifiersNotSupported)
     return
   }
@@ -47,7 +47,7 @@ const subscribe = (
 ): number => {
   const { context } = machine
   const { permissions, tenant } = machine.admission as Admission
-  const target = context.rules.subscribe(entry.filter, session.clientId, session.user)
+  const target = context.rules.subscribe(entry.filter, session.clientId, session.user, machine.options)
   if (typeof target === "number") return target
   if (!permissions.subscribe(target.filter)) return ReasonCode.notAuthorized
   const isNew = !session.isSubscribed(target.text)
@@ -58,7 +58,7 @@ const subscribe = (
   }
   // Somebody else has it to himself.
   if (session.exclusivelyTaken(target)) return ReasonCode.quotaExceeded
-  const qos = Math.min(entry.qos, context.options.maximumQos) as QoS
+  const qos = Math.min(entry.qos, machine.options.maximumQos) as QoS
   const { noLocal, retainAsPublished, retainHandling } = entry
   const replay = session.subscribe(target, { qos, noLocal, retainAsPublished, retainHandling, subscriptionId })
   if (replay !== undefined) replays.push(replay)

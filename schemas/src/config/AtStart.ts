@@ -1,0 +1,109 @@
+/**
+ * Which keys are read at start alone, and why. Every other key is dynamic: `effectmq config set` changes it in the running
+ * cluster, for all nodes at once.
+ */
+import type { KeyName } from "./Settings.js"
+
+interface Group {
+  /** Completes "is read when the node starts: ". */
+  readonly reason: string
+  readonly keys: ReadonlyArray<KeyName>
+}
+
+export const atStartGroups: ReadonlyArray<Group> = [
+  { reason: "it says who the node is", keys: ["node.id", "node.name"] },
+  {
+    reason: "nodes find and trust each other by it before they share anything",
+    keys: [
+      "cluster.nodes",
+      "cluster.join",
+      "cluster.observer",
+      "cluster.secret",
+      "cluster.rpc.host",
+      "cluster.rpc.port",
+      "cluster.rpc.advertised",
+      "cluster.tls.certFile",
+      "cluster.tls.keyFile",
+      "cluster.tls.caFile",
+      "cluster.heartbeatMs",
+      "cluster.electionTimeoutMs",
+      "cluster.nodeTimeoutSeconds",
+      "cluster.commandTimeoutSeconds"
+    ]
+  },
+  {
+    reason: "the node's storage is opened with it, each node's on its own disk",
+    keys: ["data.dir", "storage.wal.syncIntervalMs", "storage.segmentBytes", "storage.memory.bytesMax"]
+  },
+  {
+    reason: "the node's ports are opened with it",
+    keys: [
+      "mqtt.tcp.enabled",
+      "mqtt.tcp.host",
+      "mqtt.tcp.port",
+      "mqtt.ws.enabled",
+      "mqtt.ws.host",
+      "mqtt.ws.port",
+      "mqtt.ws.path",
+      "mqtt.tls.enabled",
+      "mqtt.tls.host",
+      "mqtt.tls.port",
+      "mqtt.tls.certFile",
+      "mqtt.tls.keyFile",
+      "mqtt.tls.caFile",
+      "mqtt.tls.clientCertificate",
+      "mqtt.wss.enabled",
+      "mqtt.wss.host",
+      "mqtt.wss.port",
+      "mqtt.proxy.mode",
+      "mqtt.proxy.trustedAddresses",
+      "admin.http.host",
+      "admin.http.port",
+      "metrics.enabled"
+    ]
+  },
+  { reason: "it decides what the ports may listen on", keys: ["auth.allowAnonymous"] },
+  { reason: "a secret does not stand in the cluster's metadata", keys: ["admin.token"] },
+  { reason: "it belongs to what this process writes to", keys: ["log.format"] },
+  { reason: "sessions and messages are kept under it", keys: ["mqtt.tenant"] },
+  {
+    reason: "the logs of messages and sessions are opened with it",
+    keys: ["mqtt.log.engine", "mqtt.log.durability", "mqtt.log.shards", "mqtt.log.retentionSeconds", "mqtt.log.retentionBytes"]
+  },
+  {
+    reason: "no part of a running node follows it",
+    keys: [
+      "limits.connectionsMax",
+      "limits.connectionsPerAddressMax",
+      "limits.connectionsPerSecond",
+      "limits.tenant.messagesPerSecond",
+      "limits.tenant.bytesPerSecond",
+      "mqtt.flapping.enabled",
+      "mqtt.flapping.connectsMax",
+      "mqtt.flapping.windowSeconds",
+      "mqtt.flapping.banSeconds",
+      "alarms.memoryPercent",
+      "alarms.eventLoopDelayMs",
+      "alarms.walSyncMs",
+      "alarms.nearLimitPercent",
+      "auth.certificateUsers",
+      "auth.defaultAcl",
+      "mqtt.connectTimeoutSeconds",
+      "mqtt.tenantInUsername",
+      "mqtt.sharedSubscription.strategy",
+      "mqtt.session.offlineMax",
+      "mqtt.retained.messagesMax",
+      "mqtt.retained.bytesMax",
+      "mqtt.retained.payloadBytesMax",
+      "mqtt.delayed.countMax",
+      "mqtt.delayed.bytesMax"
+    ]
+  }
+]
+
+const reasonByKey: ReadonlyMap<string, string> = new Map(
+  atStartGroups.flatMap(({ keys, reason }) => keys.map((key) => [key, reason] as const))
+)
+
+/** Why the key is read at start alone; undefined where it is dynamic, or no key. */
+export const atStartReason = (name: string): string | undefined => reasonByKey.get(name)
