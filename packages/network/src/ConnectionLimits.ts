@@ -5,6 +5,7 @@
  * are a bounded set, so that they can be labels of `effectmq_connections_refused_total`.
  */
 import { type Counter, Meters, type MetersService } from "@effectmq/metrics/Meters"
+import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -55,13 +56,16 @@ export class ConnectionLimits extends Context.Tag("@effectmq/network/ConnectionL
 >() {}
 
 /** Limits that all listeners share which are given this Layer. */
-export const layer = (options: ConnectionLimitsOptions = defaultConnectionLimits): Layer.Layer<ConnectionLimits, never, Meters> =>
+export const layer = (
+  options: Options<ConnectionLimitsOptions> = defaultConnectionLimits
+): Layer.Layer<ConnectionLimits, never, Meters> =>
   Layer.effect(
     ConnectionLimits,
-    Effect.map(Meters, (meters) => makeLimits(options, meters))
+    Effect.map(Meters, (meters) => makeLimits(liveOf(options), meters))
   )
 
-const makeLimits = (options: ConnectionLimitsOptions, meters: MetersService): ConnectionLimitsService => {
+/** Connections over a limit that was lowered stay. */
+const makeLimits = (options: Live<ConnectionLimitsOptions>, meters: MetersService): ConnectionLimitsService => {
   const refusedByReason = new Map<RefusalReason, Counter>()
   for (const reason of refusalReasons) {
     const help = "Connections that were refused before the protocol saw them"
@@ -72,7 +76,7 @@ const makeLimits = (options: ConnectionLimitsOptions, meters: MetersService): Co
   meters.gauge("effectmq_connections", "Open connections of all listeners", () => total)
   return {
     acquire: () => {
-      if (total >= options.connectionsMax) return false
+      if (total >= options.current.connectionsMax) return false
       total += 1
       return true
     },
@@ -81,7 +85,7 @@ const makeLimits = (options: ConnectionLimitsOptions, meters: MetersService): Co
     },
     acquireAddress: (address) => {
       const count = countsByAddress.get(address) ?? 0
-      if (count >= options.connectionsPerAddressMax) return false
+      if (count >= options.current.connectionsPerAddressMax) return false
       countsByAddress.set(address, count + 1)
       return true
     },

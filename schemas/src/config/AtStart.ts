@@ -73,8 +73,6 @@ export const atStartGroups: ReadonlyArray<Group> = [
   {
     reason: "no part of a running node follows it",
     keys: [
-      "limits.connectionsMax",
-      "limits.connectionsPerAddressMax",
       "limits.connectionsPerSecond",
       "limits.tenant.messagesPerSecond",
       "limits.tenant.bytesPerSecond",

@@ -44,11 +44,10 @@ const storage = (settings: Settings) =>
   })
 
 /** 0 is no limit. */
-const connectionLimits = (settings: Settings) =>
-  ConnectionLimits.layer({
-    connectionsMax: settings["limits.connectionsMax"],
-    connectionsPerAddressMax: settings["limits.connectionsPerAddressMax"] || Number.MAX_SAFE_INTEGER
-  })
+const connectionLimits = (settings: Settings) => ({
+  connectionsMax: settings["limits.connectionsMax"],
+  connectionsPerAddressMax: settings["limits.connectionsPerAddressMax"] || Number.MAX_SAFE_INTEGER
+})
 
 /** What may change while the node runs is given as `live`, the rest as it is at start. */
 export const layer = (serverSettings: ServerSettingsService) => {
@@ -63,7 +62,7 @@ export const layer = (serverSettings: ServerSettingsService) => {
     Layer.provideMerge(ClusterSettings.layer),
     Layer.provideMerge(Cluster.layer(settings)),
     Layer.provideMerge(storage(settings)),
-    Layer.provideMerge(connectionLimits(settings)),
+    Layer.provideMerge(ConnectionLimits.layer(live.map(connectionLimits))),
     Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),
     Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, serverSettings))),
     // Before the first port is bound: a second start on the same data is told so, and not that a port is taken.
