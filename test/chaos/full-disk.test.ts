@@ -1,32 +1,18 @@
 /**
  * A disk that is full: writers get an error, readers read on, nothing acknowledged is lost, and once there is room all is well.
  *
- * The disk is a small file system in memory; mounting one takes root. Where that is not permitted the suite says that it did
- * not run.
+ * The disk is a small file system in memory (`SmallDisk`).
  */
-import { spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { afterAll, afterEach, describe, expect, it } from "vitest"
 import { BrokerProcess } from "../support/BrokerProcess.js"
 import { SessionClient } from "../support/SessionClient.js"
+import { SmallDisk } from "../support/SmallDisk.js"
 import { until } from "../support/Until.js"
 
 const smallMebibytes = 192
 const payload = "x".repeat(64 * 1024)
 
-const mount = (...args: ReadonlyArray<string>) => spawnSync("mount", args).status === 0
-
-const mountSmall = (): string | undefined => {
-  const folder = mkdtempSync(join(tmpdir(), "effectmq-full-"))
-  if (mount("-t", "tmpfs", "-o", `size=${smallMebibytes}m`, "tmpfs", folder)) return folder
-  rmSync(folder, { recursive: true, force: true })
-  console.warn("did not run: full disk needs to mount a file system, which is not permitted here")
-  return undefined
-}
-
-const disk = mountSmall()
+const disk = SmallDisk.mount("full disk", smallMebibytes)
 
 describe.runIf(disk !== undefined)("a full disk", () => {
   let broker: BrokerProcess | undefined
@@ -36,11 +22,7 @@ describe.runIf(disk !== undefined)("a full disk", () => {
     for (const client of clients.splice(0)) client.vanish()
     await broker?.remove()
   })
-  afterAll(() => {
-    if (disk === undefined) return
-    spawnSync("umount", [disk])
-    rmSync(disk, { recursive: true, force: true })
-  })
+  afterAll(() => disk?.unmount())
 
   const open = async (clientId: string, expirySeconds = 3600) => {
     const client = new SessionClient({ port: broker?.port ?? 0, clientId, expirySeconds })
@@ -50,7 +32,7 @@ describe.runIf(disk !== undefined)("a full disk", () => {
   }
 
   it("refuses what it cannot store, serves what it has, and goes on when there is room", { timeout: 180_000 }, async () => {
-    const dataDir = disk as string
+    const { folder: dataDir } = disk as SmallDisk
     const settings = { "log.level": "error", "auth.allowAnonymous": true, "mqtt.session.queueMax": 1_000_000 }
     broker = await BrokerProcess.start({ dataDir, settings })
     const slow = await open("slow")
@@ -101,7 +83,7 @@ describe.runIf(disk !== undefined)("a full disk", () => {
     // Room again, and a new start: everything acknowledged is still in order, and it takes new messages.
     for (const client of clients) client.vanish()
     await broker.stop()
-    expect(mount("-o", `remount,size=${4 * smallMebibytes}m`, dataDir)).toBe(true)
+    disk?.resize(4 * smallMebibytes)
     await broker.start()
     const again = await open("publisher-2")
     expect(await again.publish("full/data", "after", 1)).toBeLessThan(0x80)

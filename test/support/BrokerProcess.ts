@@ -5,6 +5,7 @@
  * started instead, to check the checks: what holds for any broker must pass, and `kill -9` must be found out.
  */
 import { type ChildProcess, spawn } from "node:child_process"
+import { randomInt } from "node:crypto"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { get } from "node:http"
 import { createConnection, createServer } from "node:net"
@@ -34,14 +35,26 @@ export interface CommandResult {
   readonly stderr: string
 }
 
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => (address !== null && typeof address === "object" ? resolve(address.port) : reject(new Error("no port"))))
-    })
+/** Below those that the system gives to outgoing connections: one of these could take a port between the look and its use. */
+const portMin = 23_000
+const portMax = 32_000
+const portsGiven = new Set<number>()
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer().on("error", () => resolve(false))
+    server.listen(port, "0.0.0.0", () => server.close(() => resolve(true)))
   })
+
+/** A port that nobody listens on now, another one each time. */
+export const freePort = async (): Promise<number> => {
+  for (;;) {
+    const port = randomInt(portMin, portMax)
+    if (portsGiven.has(port) || !(await isFree(port))) continue
+    portsGiven.add(port)
+    return port
+  }
+}
 
 const answersReady = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

@@ -28,7 +28,7 @@ import { type IntroductionError, introduce, isEmpty } from "./internal/Introduct
 import * as Leaders from "./internal/Leaders.js"
 import * as Liveness from "./internal/Liveness.js"
 import * as MemberPeer from "./internal/MemberPeer.js"
-import { readUnavailableOf } from "./internal/raftErrors.js"
+import { noSpaceHere, readUnavailableOf } from "./internal/raftErrors.js"
 import { register, usable } from "./internal/Registration.js"
 import { Roll } from "./internal/Roll.js"
 import * as Submitter from "./internal/Submitter.js"
@@ -85,6 +85,23 @@ const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService): M
   changes: machine.view.changes,
   onChange: (listener) => machine.view.onChange(listener)
 })
+
+const noSpaceOf = (raft: RaftNode.RaftNodeService): Submitter.NoSpace => {
+  const now = () => {
+    const { noSpace } = raft.status()
+    return noSpace === undefined ? undefined : noSpaceHere(noSpace)
+  }
+  const begins = Effect.async<void>((resume) => {
+    if (now() !== undefined) return resume(Effect.void)
+    const stop = raft.onStatus(() => {
+      if (now() === undefined) return
+      stop()
+      resume(Effect.void)
+    })
+    return Effect.sync(stop)
+  })
+  return { now, begins }
+}
 
 /** The others call this node where it says now, and not where it was when it joined. */
 const keepAddress = (
@@ -144,6 +161,7 @@ export const make = (
       view: machine.view,
       machine,
       fault: () => machine.fault,
+      noSpace: noSpaceOf(raft),
       leaders,
       forwarder,
       options: {

@@ -29,7 +29,8 @@ const status: RaftStatus = {
   snapshotIndex: 0,
   membership: { voters: [1, 2], outgoingVoters: [], learners: [], members: [{ nodeId: 2, address: "two:1" }] },
   followers: [],
-  fenced: undefined
+  fenced: undefined,
+  noSpace: undefined
 }
 
 /** Keeps what is proposed until the test has it applied. */

@@ -53,6 +53,8 @@ export interface RaftStatus {
   readonly followers: ReadonlyArray<FollowerStatus>
   /** Why this member takes part no more; undefined while it does. */
   readonly fenced: string | undefined
+  /** Its log has no space left: it stands still until there is some, and does not lead. Undefined where there is. */
+  readonly noSpace: string | undefined
 }
 
 /** One step of who takes part. `promote`: a learner that has caught up gets a vote. */
@@ -81,7 +83,7 @@ export interface RaftNodeService {
   transferLeadership(toNodeId: number): Effect.Effect<void, RaftUnavailable>
   /** Now, besides those that are taken when they are due. */
   readonly takeSnapshot: Effect.Effect<SnapshotMeta, RaftUnavailable>
-  /** Called after every change of role, term, leader or membership. Returns how to stop that. */
+  /** Called after every change of role, term, leader, membership or of whether it can go on. Returns how to stop that. */
   onStatus(listener: (status: RaftStatus) => void): () => void
   /** Takes part no more, loudly: something was found that must not be. */
   fence(reason: string): void
@@ -177,7 +179,7 @@ export const make = (
 
     const wish = (begin: (answer: (error: RaftUnavailable | undefined) => void) => void) =>
       Effect.async<void, RaftUnavailable>((resume) => {
-        const unavailable = driver.unavailable()
+        const unavailable = driver.standsStill()
         if (unavailable !== undefined) return resume(unavailable)
         begin((error) => resume(error ?? Effect.void))
         driver.wake()
@@ -188,7 +190,7 @@ export const make = (
       status: () => driver.board.status(),
       propose: (term, data) => driver.propose(term, data),
       readBarrier: Effect.async<number, RaftUnavailable>((resume) => {
-        const unavailable = driver.unavailable()
+        const unavailable = driver.standsStill()
         if (unavailable !== undefined) return resume(unavailable)
         const giveUp = driver.reads.add(
           (appliedIndex) => resume(Effect.succeed(appliedIndex)),
@@ -200,7 +202,7 @@ export const make = (
       changeMembership: (change) => wish((answer) => driver.wishes.change(change, answer)),
       transferLeadership: (toNodeId) => wish((answer) => driver.wishes.transfer(toNodeId, answer)),
       takeSnapshot: Effect.async<SnapshotMeta, RaftUnavailable>((resume) => {
-        const unavailable = driver.unavailable()
+        const unavailable = driver.standsStill()
         if (unavailable !== undefined) return resume(unavailable)
         driver.snapshots.wish((outcome) => resume("index" in outcome ? Effect.succeed(outcome) : outcome))
       }),

@@ -57,6 +57,31 @@ describe("a disk without space", () => {
     expect(node.status()).toMatchObject({ role: "leader", fenced: undefined })
   })
 
+  it("is said to whoever asks for something meanwhile", async () => {
+    const one = group([1])
+    let full = false
+    one.wrapStore = (store) => failing(store, () => (full ? "full" : undefined))
+    const { node, registry } = await one.start(1)
+    await until(() => registry.told.includes("began 2"))
+    const seen: Array<string | undefined> = []
+    node.onStatus((status) => seen.push(status.noSpace))
+    full = true
+    Either.getOrThrow(node.propose(2, bytes("a")))
+    const readBefore = failure(node.readBarrier)
+    await until(() => node.status().noSpace !== undefined)
+    expect(node.status()).toMatchObject({ role: "follower", fenced: undefined, noSpace: "the disk: full" })
+    expect((await readBefore).reason).toBe("full")
+    expect((await failure(node.readBarrier)).reason).toBe("full")
+    expect((await failure(node.takeSnapshot)).reason).toBe("full")
+    expect((await failure(node.transferLeadership(2))).reason).toBe("full")
+    expect((await failure(node.changeMembership({ _tag: "Remove", nodeId: 2 }))).reason).toBe("full")
+    full = false
+    await until(() => registry.texts.length === 1 && node.status().role === "leader")
+    expect(node.status().noSpace).toBeUndefined()
+    expect(seen.filter((why, at) => why !== seen[at - 1])).toEqual(["the disk: full", undefined])
+    await Effect.runPromise(node.readBarrier)
+  })
+
   it("of a leader lets others lead", async () => {
     const three = group([1, 2, 3])
     let fullNode = 0

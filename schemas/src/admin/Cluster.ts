@@ -25,7 +25,7 @@ export const NodeReport = Schema.Struct({
   chainHash: Schema.String,
   /** Of the image at `imageVersion`, 64 hex digits. */
   imageHash: Schema.String,
-  /** Why it takes part no more. */
+  /** Why it takes part no more, or waits for space on its disk. */
   fault: Schema.optional(Schema.String)
 })
 export type NodeReport = typeof NodeReport.Type

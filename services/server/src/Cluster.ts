@@ -154,13 +154,14 @@ const observer = (settings: Settings) =>
     Layer.provide(transport(settings))
   )
 
-/** A node whose log takes nothing more is not ready. */
+/** A node whose log takes nothing more, for good or for want of space, is not ready. */
 const faultTold = Layer.effectDiscard(
   Effect.gen(function* () {
     const raft = yield* RaftNode
     ;(yield* NodeState).faults.push(() => {
-      const { fenced } = raft.status()
-      return fenced === undefined ? undefined : `the node takes no part in the metadata: ${fenced}`
+      const { fenced, noSpace } = raft.status()
+      if (fenced !== undefined) return `the node takes no part in the metadata: ${fenced}`
+      return noSpace === undefined ? undefined : `the node can take no changes of the metadata: ${noSpace}`
     })
   })
 )

@@ -34,7 +34,11 @@ const catchUpPollMs = 50
 
 const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
 
-export const isStale = (status: RaftStatus): boolean => status.leaderId === 0 || status.fenced !== undefined
+export const isStale = (status: RaftStatus): boolean => status.leaderId === 0 || (status.fenced ?? status.noSpace) !== undefined
+
+/** What a node says of itself where it cannot do its part, for now or for good. */
+const faultOf = ({ fenced, noSpace }: RaftStatus): { readonly fault?: string } =>
+  fenced !== undefined ? { fault: fenced } : noSpace === undefined ? {} : { fault: `waits for space: ${noSpace}` }
 
 const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
   const member = membership.members.find(({ nodeId }) => nodeId === leaderId)
@@ -91,7 +95,7 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine): Effect.
         imageVersion: image.version,
         chainHash: hashToHex(point.hash),
         imageHash: hash,
-        ...(status.fenced === undefined ? {} : { fault: status.fenced })
+        ...faultOf(status)
       }
     })
   })

@@ -10,6 +10,7 @@ import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { ControllerService } from "../Controller.js"
 import type { MetadataMachine } from "../MetadataMachine.js"
 import type { Forwarder, Try } from "./Forwarder.js"
@@ -23,6 +24,12 @@ export interface SubmitterOptions {
   readonly commandsWaitingMax: number
 }
 
+export interface NoSpace {
+  now(): MetadataUnavailable | undefined
+  /** Succeeds when there is none. */
+  readonly begins: Effect.Effect<void>
+}
+
 export interface SubmitterParts {
   readonly nodeId: number
   readonly view: ImageView
@@ -30,6 +37,8 @@ export interface SubmitterParts {
   readonly machine: MetadataMachine | undefined
   /** Why this node takes part no more. */
   readonly fault: () => MetadataUnavailable | undefined
+  /** Why this node learns of no change for now: its log has no space. Absent on a node without a Raft member. */
+  readonly noSpace?: NoSpace | undefined
   readonly leaders: Leaders
   readonly forwarder: Forwarder
   readonly options: SubmitterOptions
@@ -46,6 +55,11 @@ const noLeader = new MetadataUnavailable({
 const unknown = new MetadataUnavailable({
   reason: "unknown",
   message: "the leader was lost while the change was under way: whether it was made is not known, a retry with its id is safe"
+})
+const unknownHere = new MetadataUnavailable({
+  reason: "unknown",
+  message:
+    "this node ran out of space while the change was under way: whether it was made is not known, a retry with its id is safe"
 })
 const notShown = new MetadataUnavailable({
   reason: "timeout",
@@ -69,7 +83,9 @@ export const make = (parts: SubmitterParts): ControllerService => {
 
   const shown = (reply: MetadataReply, deadlineMs: number): Effect.Effect<MetadataReply, MetadataUnavailable> => {
     if (reply.version <= view.image().version) return Effect.succeed(reply)
-    return Effect.flatMap(within(deadlineMs, view.whenShown(reply.version)), (found) =>
+    const showing = within(deadlineMs, view.whenShown(reply.version))
+    const outOfSpace = Effect.as(parts.noSpace?.begins ?? Effect.never, Option.none<unknown>())
+    return Effect.flatMap(Effect.raceFirst(showing, outOfSpace), (found) =>
       found._tag === "None" ? Effect.fail(notShown) : Effect.succeed(reply)
     )
   }
@@ -78,6 +94,8 @@ export const make = (parts: SubmitterParts): ControllerService => {
     Effect.suspend(() => {
       const fault = parts.fault()
       if (fault !== undefined) return Effect.fail(fault)
+      const noSpace = parts.noSpace?.now()
+      if (noSpace !== undefined) return Effect.fail(isUnknown ? unknownHere : noSpace)
       const term = machine?.leadsInTerm ?? 0
       const leader = leaders.now()
       if (machine !== undefined && term > 0) {

@@ -15,8 +15,12 @@ const reasonOf = {
   closed: "closed"
 } as const
 
+/** The log of this node's own Raft member finds no space. */
+export const noSpaceHere = (why: string): MetadataUnavailable =>
+  new MetadataUnavailable({ reason: "full", message: `this node can take no changes: ${why}` })
+
 export const unavailableOf = ({ reason, message }: RaftUnavailable): MetadataUnavailable =>
-  new MetadataUnavailable({ reason: reasonOf[reason], message })
+  reason === "full" ? noSpaceHere(message) : new MetadataUnavailable({ reason: reasonOf[reason], message })
 
 /** Of a read: it had no effect, so that it is only told why it cannot be answered. */
 export const readUnavailableOf = (error: RaftUnavailable): MetadataUnavailable =>

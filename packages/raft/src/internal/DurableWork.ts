@@ -2,7 +2,7 @@
  * What a member's driver does with its store: writes that wait for space, snapshots that come in, chunks that go out.
  *
  * Invariants
- * - A write that found no space is tried again until there is some; whoever waits for it is told each time (`noSpace`).
+ * - A write that found no space is tried again until there is some; whoever waits for it is told each time, and at the end (`NoSpace`).
  * - Anything else that the store cannot do is the failure of the effect, and the end of the member.
  */
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
@@ -19,12 +19,20 @@ const fullRetryMsMax = 2_000
 
 export const isFull = (error: RaftStoreError): boolean => error.reason === "full"
 
+export interface NoSpace {
+  /** After every attempt that found none. */
+  readonly before: (why: string) => void
+  /** After the wait that follows; true ends the attempts. */
+  readonly after: () => boolean
+  /** There is some again. */
+  readonly over: () => void
+}
+
 export const persist = (
   store: RaftStoreService,
   meters: RaftMeters,
   write: RaftWrite,
-  /** Called after every attempt that found no space, and again after the wait; true ends the attempts. */
-  noSpace: { readonly before: () => void; readonly after: () => boolean }
+  noSpace: NoSpace
 ): Effect.Effect<void, RaftStoreError> =>
   Effect.gen(function* () {
     for (let waitMs = fullRetryMsMin; ; waitMs = Math.min(waitMs * 2, fullRetryMsMax)) {
@@ -33,14 +41,16 @@ export const persist = (
       if (Either.isRight(written)) {
         meters.writes.value++
         meters.writeSeconds.observe((performance.now() - startedMs) / 1000)
-        return
+        if (waitMs === fullRetryMsMin) return
+        noSpace.over()
+        return yield* Effect.logInfo("the raft log has space again, this node goes on")
       }
       if (!isFull(written.left)) return yield* written.left
       meters.storeFull.value++
       if (waitMs === fullRetryMsMin) {
         yield* Effect.logError(`the raft log has no space left, this node waits for some: ${written.left.message}`)
       }
-      noSpace.before()
+      noSpace.before(written.left.message)
       yield* Effect.sleep(waitMs)
       if (noSpace.after()) return
     }

@@ -107,6 +107,15 @@ export class LeaderWishes {
     for (const one of this.transfers) one.ticksLeft--
   }
 
+  /** This member stands still and leads no more: nothing is begun, and transfers under way are not waited for. */
+  standStill(error: RaftUnavailable): void {
+    for (const { answer } of this.waiting.splice(0)) answer(error)
+    for (const { answer, to } of this.transfers.splice(0)) {
+      const message = `node ${to} may lead by now or not: ${error.message}`
+      answer(new RaftUnavailable({ reason: "timeout", message }))
+    }
+  }
+
   failAll(error: RaftUnavailable): void {
     const all = [...this.waiting, ...this.changes, ...this.transfers]
     this.waiting = []

@@ -5,8 +5,9 @@
  * - Everything but `propose` and what reads happens in the driver's fiber, one turn after another; so do all calls to the state
  *   machine and the store.
  * - Nothing that depends on a write is sent before the write is durable.
- * - No space: the write is tried again, and meanwhile this member does not lead. Any other failure of the store, a violation of
- *   what Raft promises, a state machine that cannot go on: this member takes part no more, and says why.
+ * - No space: the write is tried again, and meanwhile this member does not lead and whoever asks it for something is told why it
+ *   cannot. Any other failure of the store, a violation of what Raft promises, a state machine that cannot go on: this member takes
+ *   part no more, and says why.
  */
 import type { CommandEntry, Entry } from "@effectmq/schemas/raft/Entry"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
@@ -46,6 +47,7 @@ export interface DriverParts {
 
 export class RaftDriver {
   fenced: string | undefined
+  private noSpaceFor: string | undefined
   private closed = false
   private fenceTold = false
   private inbox: Array<RaftMessage> = []
@@ -70,7 +72,10 @@ export class RaftDriver {
     const ticks = (ms: number) => Math.max(1, Math.ceil(ms / options.tickMs))
     this.parts = parts
     this.machine = machine
-    this.board = new StatusBoard(options.nodeId, options.tickMs, machine, () => this.fenced)
+    this.board = new StatusBoard(options.nodeId, options.tickMs, machine, () => ({
+      fenced: this.fenced,
+      noSpace: this.noSpaceFor
+    }))
     this.reads = new ReadBarriers(
       options.readBarriersMax,
       ticks(options.readTimeoutMs),
@@ -121,6 +126,11 @@ export class RaftDriver {
   unavailable(): RaftUnavailable | undefined {
     if (this.closed) return new RaftUnavailable({ reason: "closed", message: "the node is stopping" })
     return this.fenced === undefined ? undefined : new RaftUnavailable({ reason: "fenced", message: this.fenced })
+  }
+
+  /** Why nothing is done here now. */
+  standsStill(): RaftUnavailable | undefined {
+    return this.unavailable() ?? (this.noSpaceFor === undefined ? undefined : noSpaceError(this.noSpaceFor))
   }
 
   fence(reason: string): void {
@@ -244,13 +254,22 @@ export class RaftDriver {
 
   /** Without space this member does not lead; what comes meanwhile is old when there is some, and its senders try again. */
   private readonly noSpace = {
-    before: () => {
+    before: (why: string) => {
       this.machine.stepDown()
+      this.noSpaceFor = why
       this.settle()
+      const error = noSpaceError(why)
+      this.reads.failAll(error)
+      this.wishes.standStill(error)
+      this.snapshots.failAll(error)
     },
     after: () => {
       this.inbox = []
       return this.fenced !== undefined
+    },
+    over: () => {
+      this.noSpaceFor = undefined
+      this.wake()
     }
   }
 
@@ -340,6 +359,8 @@ export class RaftDriver {
     this.board.clear()
   }
 }
+
+const noSpaceError = (why: string) => new RaftUnavailable({ reason: "full", message: why })
 
 const reasonOf = (cause: Cause.Cause<unknown>): string => {
   const problem = Cause.squash(cause)

@@ -16,7 +16,7 @@ export class StatusBoard {
     private readonly nodeId: number,
     private readonly tickMs: number,
     private readonly machine: RaftMachine,
-    private readonly fenced: () => string | undefined
+    private readonly stands: () => Pick<RaftStatus, "fenced" | "noSpace">
   ) {}
 
   status(): RaftStatus {
@@ -38,7 +38,7 @@ export class StatusBoard {
         state: follower.state,
         silentMs: follower.silentTicks * tickMs
       })),
-      fenced: this.fenced()
+      ...this.stands()
     }
   }
 
@@ -50,12 +50,14 @@ export class StatusBoard {
   /** Tells everybody where something changed; answers what was told before and now. */
   tell(): { readonly before: RaftStatus | undefined; readonly now: RaftStatus } | undefined {
     const { machine, known: before } = this
+    const { fenced, noSpace } = this.stands()
     const isSame =
       before !== undefined &&
       before.term === machine.term &&
       before.leaderId === machine.leaderId &&
       before.membership === machine.membership &&
-      before.fenced === this.fenced() &&
+      before.fenced === fenced &&
+      before.noSpace === noSpace &&
       (before.role === "learner" ? "follower" : before.role) === machine.role
     if (isSame) return undefined
     const now = this.status()
