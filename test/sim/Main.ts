@@ -1,7 +1,8 @@
 /**
  * `npm run sim -- [options]`: runs seeds of a simulation, in parallel over the cores.
  *
- *   --suite node|cluster   a broker that crashes, or a Raft group with its metadata (cluster)
+ *   --suite cluster        a Raft group (cluster), the metadata of a cluster (metadata), a broker that crashes (node), or each of
+ *                          them in turn (all)
  *   --seed 7               one seed, with its trace when it fails
  *   --seeds 500            so many, from --from on (1)
  *   --seconds 60           no new ones after so long
@@ -26,7 +27,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const usage = (problem: string): never => {
   say(
-    `${problem}\nusage: npm run sim -- [--suite node|cluster] [--seed n | --seeds n [--from n]] [--seconds n] [--jobs n] [--trace lines] [--json path]`
+    `${problem}\nusage: npm run sim -- [--suite cluster|metadata|node|all] [--seed n | --seeds n [--from n]] [--seconds n] [--jobs n] [--trace lines] [--json path]`
   )
   process.exit(2)
 }
@@ -55,15 +56,14 @@ const lead = async (): Promise<void> => {
     const value = options[name] === undefined ? otherwise : Number(options[name])
     return Number.isSafeInteger(value) && value > 0 ? value : usage(`--${name} takes a whole number from 1 on`)
   }
-  const suite = (options.suite ?? "cluster") as SuiteName
-  if (!(suite in suites)) usage(`there is no suite ${suite}`)
   const isOne = options.seed !== undefined
   const first = isOne ? number("seed", 1) : number("from", 1)
-  const seeds = Array.from({ length: isOne ? 1 : number("seeds", 100) }, (_, index) => first + index)
+  const count = isOne ? 1 : number("seeds", 100)
   const traceLines = number("trace", 40)
+  const jobs = Math.min(count, number("jobs", cpus().length))
   const untilMs = options.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + 1000 * number("seconds", 60)
 
-  const report = (ran: Ran): void => {
+  const report = (suite: SuiteName, ran: Ran): void => {
     const isBad = ran.faults.length > 0
     if (isBad) say(`seed ${ran.seed} FAILED: npm run sim -- --suite ${suite} --seed ${ran.seed} --trace 1000`)
     for (const fault of ran.faults) say(`  ${fault}`)
@@ -71,40 +71,51 @@ const lead = async (): Promise<void> => {
     if (isOne) say(`seed ${ran.seed}: ${isBad ? "failed" : "held"}, trace ${ran.traceHash}, ${JSON.stringify(ran.stats)}`)
   }
 
-  const all: Array<Ran> = []
-  const startedMs = Date.now()
   // A young generation large enough that most of what a turn leaves is gone when it is looked at.
   const execArgv = [...process.execArgv, "--max-semi-space-size=32"]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
-  const runOn = (worker: ChildProcess): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const next = () => {
-        const seed = Date.now() < untilMs ? seeds.shift() : undefined
-        if (seed === undefined) {
-          worker.disconnect()
-          resolve()
-        } else worker.send({ suite, seed } satisfies Order)
-      }
-      worker.on("message", (ran: Ran) => {
-        all.push(ran)
-        report(ran)
+
+  const runSuite = async (suite: SuiteName): Promise<ReadonlyArray<Ran>> => {
+    const seeds = Array.from({ length: count }, (_, index) => first + index)
+    const all: Array<Ran> = []
+    const startedMs = Date.now()
+    const runOn = (worker: ChildProcess): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const next = () => {
+          const seed = Date.now() < untilMs ? seeds.shift() : undefined
+          if (seed === undefined) {
+            worker.disconnect()
+            resolve()
+          } else worker.send({ suite, seed } satisfies Order)
+        }
+        worker.on("message", (ran: Ran) => {
+          all.push(ran)
+          report(suite, ran)
+          next()
+        })
+        worker.on("exit", (code) => reject(new Error(`a worker ended with ${code}`)))
         next()
       })
-      worker.on("exit", (code) => reject(new Error(`a worker ended with ${code}`)))
-      next()
-    })
-  const jobs = Math.min(seeds.length, number("jobs", cpus().length))
-  await Promise.all(Array.from({ length: jobs }, () => runOn(start())))
+    await Promise.all(Array.from({ length: jobs }, () => runOn(start())))
 
-  const failed = all.filter(({ faults }) => faults.length > 0)
-  const simulatedHours = all.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 3_600_000
-  const wallSeconds = (Date.now() - startedMs) / 1000
-  const perCpuSecond = (simulatedHours * 3600) / all.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0)
-  const speed = `${simulatedHours.toFixed(2)} simulated hours in ${wallSeconds.toFixed(0)} s, ${perCpuSecond.toFixed(0)} simulated seconds per CPU second`
-  say(`${suite}: ${all.length} seeds, ${failed.length} failed; ${speed}`)
-  if (failed.length > 0) say(`failed: ${failed.map(({ seed }) => seed).join(" ")}`)
+    const failed = all.filter(({ faults }) => faults.length > 0)
+    const simulatedHours = all.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 3_600_000
+    const wallSeconds = (Date.now() - startedMs) / 1000
+    const perCpuSecond = (simulatedHours * 3600) / all.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0)
+    const speed = `${simulatedHours.toFixed(2)} simulated hours in ${wallSeconds.toFixed(0)} s, ${perCpuSecond.toFixed(0)} simulated seconds per CPU second`
+    say(`${suite}: ${all.length} seeds, ${failed.length} failed; ${speed}`)
+    if (failed.length > 0) say(`failed: ${failed.map(({ seed }) => seed).join(" ")}`)
+    return all
+  }
+
+  const wanted = options.suite ?? "cluster"
+  const names = Object.keys(suites) as ReadonlyArray<SuiteName>
+  const chosen = wanted === "all" ? names : names.filter((name) => name === wanted)
+  if (chosen.length === 0) usage(`there is no suite ${wanted}`)
+  const all: Array<Ran> = []
+  for (const suite of chosen) all.push(...(await runSuite(suite)))
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(all.map(({ trace, ...ran }) => ran)))
-  process.exit(failed.length > 0 ? 1 : 0)
+  process.exit(all.some(({ faults }) => faults.length > 0) ? 1 : 0)
 }
 
 if (process.argv[2] === "worker") work()

@@ -109,7 +109,7 @@ class Simulation {
   private async start(): Promise<void> {
     for (;;) {
       this.starts++
-      const disk = new SlowDisk(this.disk, this.host, this.latencies, this.plan.latencyMaxMs)
+      const disk = new SlowDisk(this.disk, this.host, this.latencies, () => this.plan.latencyMaxMs)
       const started = await SimNode.start(this.host, disk, this.nodeOptions)
       if (started === "halted") {
         this.ledger.note("power loss while starting")

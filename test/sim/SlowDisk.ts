@@ -5,17 +5,16 @@
 import type { DiskFile, DiskService } from "@effectmq/storage/Disk"
 import type { SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
-import type { VirtualHost } from "@effectmq/testing/VirtualHost"
 
 const never = new Promise<never>(() => {})
 
 export class SlowDisk implements DiskService {
   constructor(
     readonly disk: SimulatedDisk,
-    private readonly host: VirtualHost,
+    private readonly host: { sleep(ms: number): Promise<void> },
     private readonly random: SeededRandom,
     /** Longest usual time of one call; now and then one takes twenty times as long. */
-    private readonly latencyMaxMs: number
+    private readonly latencyMaxMs: () => number
   ) {}
 
   makeDirectory(path: string): void {
@@ -72,7 +71,8 @@ export class SlowDisk implements DiskService {
   }
 
   private async later<A>(call: () => Promise<A>): Promise<A> {
-    const { random, latencyMaxMs } = this
+    const { random } = this
+    const latencyMaxMs = this.latencyMaxMs()
     if (latencyMaxMs > 0) await this.host.sleep(random.next() * latencyMaxMs * (random.chance(0.02) ? 20 : 1))
     try {
       return await call()

@@ -3,6 +3,7 @@
  */
 import process from "node:process"
 import { simulateCluster } from "./cluster/ClusterSimulation.js"
+import { simulateMetadata } from "./metadata/MetadataSimulation.js"
 import { simulate } from "./Simulation.js"
 
 export interface Ran {
@@ -22,7 +23,9 @@ export const suites = {
   /** A broker that crashes. */
   node: simulate,
   /** A Raft group. */
-  cluster: simulateCluster
+  cluster: simulateCluster,
+  /** The metadata of a cluster, as nodes compose them. */
+  metadata: simulateMetadata
 } satisfies Record<string, (seed: number) => Promise<Outcome>>
 
 export type SuiteName = keyof typeof suites

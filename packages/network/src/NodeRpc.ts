@@ -7,6 +7,7 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
+import { RequestId } from "@effect/rpc/RpcMessage"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Effect from "effect/Effect"
@@ -77,8 +78,9 @@ export const client = <Rpcs extends Rpc.Any>(
       callTimeoutMs,
       isTimed
     })
+    let nextRequestId = 0n
     const made: RpcClient.RpcClient<Rpcs, RpcClientError> = yield* Effect.provideService(
-      RpcClient.make(group, { disableTracing: true }),
+      RpcClient.make(group, { disableTracing: true, generateRequestId: () => RequestId(nextRequestId++) }),
       RpcClient.Protocol,
       caller.protocol
     )

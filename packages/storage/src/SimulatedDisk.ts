@@ -104,6 +104,8 @@ export class SimulatedDisk implements DiskService {
   #faultByCall = new Map<number, Fault>()
   /** While set, writes that make a file longer fail with ENOSPC. */
   full = false
+  /** Called when a planned fault stops the machine. */
+  whenStopped: () => void = () => undefined
 
   /** `random` gives numbers from 0 to 1; it decides what a crash leaves and which bit flips. */
   constructor(readonly random: () => number) {}
@@ -340,6 +342,7 @@ export class SimulatedDisk implements DiskService {
     if (fault.kind === "partial" || fault.kind === "torn") half?.()
     if (fault.kind === "crash" || fault.kind === "torn") {
       this.#crashed = true
+      this.whenStopped()
       throw new DiskError("EIO", "the machine stops")
     }
     if (fault.kind === "error" || fault.kind === "partial") throw new DiskError(fault.code, `${what} ${path} was made to fail`)

@@ -31,6 +31,8 @@ export const goodLink: LinkQuality = {
   bytesPerMs: Number.POSITIVE_INFINITY
 }
 
+const ignored = (): void => undefined
+
 interface Link {
   quality: LinkQuality
   cut: boolean
@@ -88,23 +90,27 @@ export class SimulatedNetwork {
 
   /** `arrive` runs in the process `to`, in a turn of its own: never, once or twice. */
   send(from: VirtualProcess, to: VirtualProcess, bytes: number, arrive: () => void): void {
-    if (!from.alive) return
+    if (from.alive) this.transmit(from, to, bytes, arrive)
+  }
+
+  /** The same for the system that the process `from` runs on, which outlives it; `lost` is called where it knows that it was lost. */
+  transmit(from: VirtualProcess, to: VirtualProcess, bytes: number, arrive: () => void, lost: () => void = ignored): void {
     const { random, counts } = this
     const link = this.link(from, to)
     const { quality } = link
     counts.sent++
     if (link.cut || (quality.lossChance > 0 && random.chance(quality.lossChance))) {
       counts.lost++
-      return
+      return lost()
     }
-    this.carry(link, to, bytes, arrive)
+    this.carry(link, to, bytes, arrive, lost)
     if (quality.duplicateChance > 0 && random.chance(quality.duplicateChance)) {
       counts.doubled++
-      this.carry(link, to, bytes, arrive)
+      this.carry(link, to, bytes, arrive, ignored)
     }
   }
 
-  private carry(link: Link, to: VirtualProcess, bytes: number, arrive: () => void): void {
+  private carry(link: Link, to: VirtualProcess, bytes: number, arrive: () => void, lost: () => void): void {
     const { random, world } = this
     const { quality } = link
     const { nowMs } = world
@@ -121,8 +127,9 @@ export class SimulatedNetwork {
       link.lastAtMs = arrivesMs
     }
     to.post(() => {
-      if (link.cut) this.counts.lost++
-      else arrive()
+      if (!link.cut) return arrive()
+      this.counts.lost++
+      lost()
     }, arrivesMs - nowMs)
   }
 

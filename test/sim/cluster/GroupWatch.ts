@@ -42,7 +42,11 @@ export class GroupWatch {
   private readonly votes = new Map<string, number>()
   private readonly entriesByPlace = new Map<string, { readonly digest: string; readonly previousTerm: number | undefined }>()
 
-  constructor(private readonly violations: Violations) {}
+  constructor(
+    private readonly violations: Violations,
+    /** Told of every entry when it is first known to be committed. */
+    private readonly whenCommitted: (seen: Seen) => void = () => undefined
+  ) {}
 
   /** Of everything that is known to be committed. */
   get lastCommittedIndex(): number {
@@ -272,6 +276,12 @@ export class GroupWatch {
     this.violations.add(`node ${nodeId} calls entry ${index} of term ${term} committed, durable on ${holders} of ${memberships}`)
   }
 
+  /** Whether it is durable on a majority of a membership that some member goes by. */
+  isKept(index: number, term: number): boolean {
+    const holders = new Set(this.holders(index, term))
+    return [...this.members.values()].some(({ told }) => told.membership !== undefined && isMajority(told.membership, holders))
+  }
+
   private holders(index: number, term: number): ReadonlyArray<number> {
     return [...this.members].filter(([, { durable }]) => durable.holds(index, term)).map(([holder]) => holder)
   }
@@ -291,6 +301,7 @@ export class GroupWatch {
     const known = this.committed.get(seen.index)
     if (known === undefined) {
       this.committed.set(seen.index, { seen, inTerm })
+      this.whenCommitted(seen)
     } else if (known.seen.term !== seen.term || known.seen.digest !== seen.digest) {
       const other = `${known.seen.digest} of term ${known.seen.term}`
       this.violations.add(
