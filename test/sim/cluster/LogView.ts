@@ -62,8 +62,9 @@ export class LogView {
   /** As a store says when it is opened. */
   static of({ hardState, snapshot, entries }: Omit<StoredRaft, "storeId">): LogView {
     const view = new LogView()
-    if (snapshot !== undefined) view.snapshotTaken(snapshot, "keep")
+    // Entries may begin before the snapshot, whose membership holds then.
     view.write({ hardState, entries })
+    if (snapshot !== undefined) view.snapshotTaken(snapshot, "keep")
     return view
   }
 

@@ -67,7 +67,10 @@ export class CommandWatch {
     }
     const places = this.placesByCommand.get(commandId) ?? []
     if (!places.some(({ index, term }) => this.group().isKept(index, term))) {
-      this.violations.add(`${commandId} was answered by node ${nodeId}, and no majority has it`)
+      const where = places.map(({ index, term }) => `entry ${index} of term ${term}`).join(", ")
+      this.violations.add(
+        `${commandId} was answered by node ${nodeId}, and no majority has ${where === "" ? "any entry of it" : where}`
+      )
     }
   }
 

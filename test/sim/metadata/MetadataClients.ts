@@ -24,6 +24,15 @@ const slackMs = 1_500
 /** Those of `MetadataUnavailable` that say that the command had no effect. */
 const withoutEffect: ReadonlySet<MetadataUnavailable["reason"]> = new Set(["full", "overloaded", "closed", "no-leader", "busy"])
 
+/** Of the object itself, which is not there or is. */
+const refusals: ReadonlySet<MetadataError["_tag"]> = new Set([
+  "TopicExists",
+  "UnknownTopic",
+  "UnknownUser",
+  "UnknownAcl",
+  "UnknownConfig"
+])
+
 type Answer<A> =
   | { readonly _tag: "Answer"; readonly value: A }
   | { readonly _tag: "Refused" }
@@ -164,7 +173,13 @@ export class MetadataClients {
       this.parts.violations.add(`a call died: ${Cause.pretty(exit.cause)}`)
       return { _tag: "Unknown" }
     }
-    if (failure.value._tag !== "MetadataUnavailable") return { _tag: "Refused" }
+    if (refusals.has(failure.value._tag)) return { _tag: "Refused" }
+    // Before the cluster is made there is no tenant.
+    if (failure.value._tag === "UnknownTenant") return { _tag: "NoEffect" }
+    if (failure.value._tag !== "MetadataUnavailable") {
+      this.parts.violations.add(`a call was refused: ${failure.value.message}`)
+      return { _tag: "Unknown" }
+    }
     return { _tag: withoutEffect.has(failure.value.reason) ? "NoEffect" : "Unknown" }
   }
 
