@@ -15,6 +15,8 @@ export interface ClusterProcessesOptions {
   readonly settings?: Settings
   /** Instead of a folder in the temporary one. */
   readonly directoryOf?: (nodeId: number) => string | undefined
+  /** As of `LinkProxy`, from the first connection on. */
+  readonly onCallerBytes?: LinkProxy["onCallerBytes"]
 }
 
 export interface HttpAnswer {
@@ -26,6 +28,7 @@ export interface HttpAnswer {
 export class ClusterProcesses {
   private readonly folder = mkdtempSync(join(tmpdir(), "effectmq-cluster-"))
   private readonly nodesById = new Map<number, BrokerProcess>()
+  private readonly rpcPorts = new Map<number, number>()
   /** `cluster.nodes` of all of them. */
   private listed = ""
   readonly links: LinkProxy
@@ -42,6 +45,7 @@ export class ClusterProcesses {
   /** Starts all nodes and waits until they serve. */
   static async start(options: ClusterProcessesOptions): Promise<ClusterProcesses> {
     const cluster = new ClusterProcesses(options.nodes)
+    if (options.onCallerBytes !== undefined) cluster.links.onCallerBytes = options.onCallerBytes
     const ports = new Map<number, { readonly rpc: number; readonly door: number }>()
     for (const nodeId of cluster.nodeIds) {
       const rpc = await freePort()
@@ -80,6 +84,7 @@ export class ClusterProcesses {
     const dataDir = options.directoryOf?.(nodeId) ?? join(this.folder, `node-${nodeId}`)
     const node = await BrokerProcess.prepare({ dataDir, settings })
     this.nodesById.set(nodeId, node)
+    this.rpcPorts.set(nodeId, rpc)
     return node
   }
 
@@ -87,6 +92,11 @@ export class ClusterProcesses {
     const node = this.nodesById.get(nodeId)
     if (node === undefined) throw new Error(`there is no node ${nodeId}`)
     return node
+  }
+
+  /** Of its RPC listener itself, past the door. */
+  rpcPort(nodeId: number): number {
+    return this.rpcPorts.get(nodeId) ?? 0
   }
 
   /** One call of the admin API; status 0 where nobody answered in time. */

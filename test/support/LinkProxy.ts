@@ -43,6 +43,8 @@ interface Link {
 export type CutKind = "reset" | "silent"
 
 export class LinkProxy {
+  /** Hears what the one that called says, as it comes; `link` is the same for all of one connection. */
+  onCallerBytes: (link: object, to: number, chunk: Buffer) => void = () => undefined
   private readonly links = new Set<Link>()
   private readonly cuts = new Map<string, CutKind>()
   private readonly servers: Array<Server> = []
@@ -114,7 +116,10 @@ export class LinkProxy {
     far.on("error", () => this.end(link))
     near.on("close", () => this.end(link))
     far.on("close", () => this.end(link))
-    near.on("data", (chunk) => this.pass(from, to, chunk, near, far))
+    near.on("data", (chunk) => {
+      this.onCallerBytes(link, to, chunk)
+      this.pass(from, to, chunk, near, far)
+    })
     far.on("data", (chunk) => this.pass(to, from, chunk, far, near))
   }
 
