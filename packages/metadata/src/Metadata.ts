@@ -20,6 +20,11 @@ export interface MetadataService {
   /** True while this node hears from nobody who knows better: what `image()` shows may be old by any time. */
   isStale(): boolean
   /**
+   * What keeps this node from its part in the metadata, as the rest of a sentence about the node: damage, which ends with a new start of a
+   * mended node, or a full disk, which ends with space. undefined while all is well.
+   */
+  fault(): string | undefined
+  /**
    * Begins with the difference from the empty image to the current one and goes on from there, so that a fold over it is
    * enough. A reader that is slow gets fewer, larger deltas: none is lost and nothing piles up.
    */

@@ -82,6 +82,11 @@ const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService): M
   image: () => machine.view.image(),
   sync: Effect.mapBoth(raft.readBarrier, { onFailure: readUnavailableOf, onSuccess: () => machine.view.image() }),
   isStale: () => MemberPeer.isStale(raft.status()),
+  fault: () => {
+    const { fenced, noSpace } = raft.status()
+    if (fenced !== undefined) return `takes no part in the metadata any more: ${fenced}`
+    return noSpace === undefined ? undefined : `can take no changes of the metadata: ${noSpace}`
+  },
   changes: machine.view.changes,
   onChange: (listener) => machine.view.onChange(listener)
 })

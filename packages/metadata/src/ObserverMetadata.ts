@@ -78,6 +78,7 @@ export const make = (
     const { nodeId } = options.node
     const replica = new Replica()
     const view = new ImageView()
+    let problemFound: string | undefined
     let fault: MetadataUnavailable | undefined
 
     const isMember = (id: number) => view.image().nodesById.get(String(id))?.roles.includes("meta") === true
@@ -105,6 +106,7 @@ export const make = (
       complain,
       fail: (problem) => {
         complain(`this node follows the metadata of the cluster no more: ${problem}`)
+        problemFound = `follows the metadata no more: ${problem}`
         fault = new MetadataUnavailable({
           reason: "fenced",
           message: `this node takes part no more, restart it when mended: ${problem}`
@@ -157,6 +159,7 @@ export const make = (
         () => view.image()
       ),
       isStale: () => following.isStale,
+      fault: () => problemFound,
       changes: view.changes,
       onChange: (listener) => view.onChange(listener)
     }

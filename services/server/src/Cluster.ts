@@ -7,7 +7,7 @@ import type { ClusterControl } from "@effectmq/metadata/ClusterControl"
 import type { Controller } from "@effectmq/metadata/Controller"
 import * as EventStoreImport from "@effectmq/metadata/EventStoreImport"
 import * as LocalPeer from "@effectmq/metadata/LocalPeer"
-import type { Metadata } from "@effectmq/metadata/Metadata"
+import { Metadata } from "@effectmq/metadata/Metadata"
 import * as MetadataMember from "@effectmq/metadata/MetadataMember"
 import * as MetadataRpcServer from "@effectmq/metadata/MetadataRpcServer"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
@@ -17,7 +17,6 @@ import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
 import { NodeTransport } from "@effectmq/network/NodeTransport"
 import * as SocketNodeTransport from "@effectmq/network/SocketNodeTransport"
 import type { TlsOptions } from "@effectmq/network/TlsOptions"
-import { RaftNode } from "@effectmq/raft/RaftNode"
 import { RaftStore } from "@effectmq/raft/RaftStore"
 import * as RpcRaftTransport from "@effectmq/raft/RpcRaftTransport"
 import * as SqliteRaftStore from "@effectmq/raft/SqliteRaftStore"
@@ -157,11 +156,10 @@ const observer = (settings: Settings) =>
 /** A node whose log takes nothing more, for good or for want of space, is not ready. */
 const faultTold = Layer.effectDiscard(
   Effect.gen(function* () {
-    const raft = yield* RaftNode
+    const metadata = yield* Metadata
     ;(yield* NodeState).faults.push(() => {
-      const { fenced, noSpace } = raft.status()
-      if (fenced !== undefined) return `the node takes no part in the metadata: ${fenced}`
-      return noSpace === undefined ? undefined : `the node can take no changes of the metadata: ${noSpace}`
+      const fault = metadata.fault()
+      return fault === undefined ? undefined : `the node ${fault}`
     })
   })
 )
@@ -171,7 +169,7 @@ type Parts = Metadata | Controller | ClusterControl
 type Failure = Layer.Layer.Error<ReturnType<typeof alone> | ReturnType<typeof member> | ReturnType<typeof observer>>
 
 export const layer = (settings: Settings): Layer.Layer<Parts, Failure, Meters | NodeState> => {
-  if (settings["cluster.observer"]) return observer(settings)
+  if (settings["cluster.observer"]) return Layer.provideMerge(faultTold, observer(settings))
   return settings["cluster.nodes"].length === 0
     ? Layer.provideMerge(faultTold, alone(settings))
     : Layer.provideMerge(faultTold, member(settings))

@@ -17,6 +17,7 @@ import * as AdminApi from "./admin/AdminApi.js"
 import * as AdminServer from "./admin/AdminServer.js"
 import * as AlarmRules from "./AlarmRules.js"
 import * as Cluster from "./Cluster.js"
+import * as ClusterAlarms from "./ClusterAlarms.js"
 import * as ClusterSettings from "./ClusterSettings.js"
 import * as Mqtt from "./Mqtt.js"
 import { messagingOptions } from "./MqttSettings.js"
@@ -54,7 +55,7 @@ export const layer = (serverSettings: ServerSettingsService) => {
   const { live } = serverSettings
   const { settings } = serverSettings.atStart
   return AdminApi.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(settings), StorageFault.layer)),
+    Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(settings), ClusterAlarms.layer, StorageFault.layer)),
     Layer.provideMerge(Mqtt.layer(settings, live)),
     Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
     Layer.provideMerge(Security.layer(settings)),

@@ -20,6 +20,7 @@ export class TestMetadata {
     image: () => this.current,
     sync: Effect.sync(() => this.current),
     isStale: () => false,
+    fault: () => undefined,
     changes: Stream.empty,
     onChange: (listener) => {
       this.listeners.add(listener)
