@@ -168,7 +168,7 @@ describe("giant packets", () => {
     const grown = memory.stop() - before
     // Each is 2.5 MB of texts: all that are retained would be three times what may be.
     expect(await meter(broker, "effectmq_messaging_retained_bytes")).toBeLessThanOrEqual(bytesMax + mebibyte)
-    expect(await meter(broker, "effectmq_messaging_retained_refused")).toBeGreaterThan(0)
+    expect(await meter(broker, "effectmq_messaging_retained_refused_total")).toBeGreaterThan(0)
     expect(await meter(broker, "effectmq_messaging_delayed_bytes")).toBeLessThanOrEqual(bytesMax)
     expect(grown).toBeLessThan(400 * mebibyte)
     expect(seen.closed).toBe(false)
@@ -183,7 +183,7 @@ describe("giant packets", () => {
     )
     figures(
       `${properties} publishes of 20,000 user properties`,
-      `at most ${mebibytes(grown)} more, ${await meter(broker, "effectmq_messaging_retained_refused")} not retained; ${told(seen)}`
+      `at most ${mebibytes(grown)} more, ${await meter(broker, "effectmq_messaging_retained_refused_total")} not retained; ${told(seen)}`
     )
   })
 })

@@ -135,7 +135,7 @@ describe("storms", () => {
     expect([...comes.values()].filter((count) => count !== 1)).toEqual([])
     expect([...comes.keys()].filter((index) => isPatient(Number(index)))).toEqual([])
     const figuresNow = await metrics(broker)
-    expect(figuresNow.get("effectmq_mqtt_wills_published")).toBe(impatient)
+    expect(figuresNow.get("effectmq_mqtt_wills_published_total")).toBe(impatient)
     expect(figuresNow.get("effectmq_messaging_delayed_messages")).toBe(0)
     const grown = memory.stop() - before
     expect(grown).toBeLessThan(growthBytesMax)

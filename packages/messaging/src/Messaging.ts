@@ -91,6 +91,12 @@ const make = (options: MessagingOptions, time: Time) =>
     const spacesByTenant = new Map<string, TenantSpace>()
     const opening = yield* Effect.makeSemaphore(1)
     register(meters, spacesByTenant)
+    const routeSeconds = meters.histogram(
+      "effectmq_messaging_route_seconds",
+      "Time to find who gets a message, for topics whose route was not kept",
+      [0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0005, 0.001, 0.01, 0.1]
+    )
+    const routeTimer = { nowMs: () => performance.now(), found: (tookMs: number) => routeSeconds.observe(tookMs / 1000) }
 
     const open = (tenant: string) =>
       Effect.gen(function* () {
@@ -107,7 +113,7 @@ const make = (options: MessagingOptions, time: Time) =>
               retentionBytes: options.logRetentionBytes
             })
         )
-        const routes = new RouteTable(sourceCount)
+        const routes = new RouteTable(sourceCount, routeTimer)
         const log: MessageLog = new MessageLog(logShards, time, run, (publish) => space.committed(publish))
         const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
         const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayed)
@@ -190,26 +196,25 @@ const trimmedWhileOpening = (error: OffsetOutOfRange) =>
 
 /** Figures over all tenants: a label each would not be bounded. */
 const register = (meters: typeof Meters.Service, spaces: ReadonlyMap<string, TenantSpace>): void => {
+  const sum = (of: (space: TenantSpace) => number) => () => {
+    let sum = 0
+    for (const space of spaces.values()) sum += of(space)
+    return sum
+  }
+  const counter = (name: string, help: string, of: (space: TenantSpace) => number) =>
+    meters.observableCounter(`effectmq_messaging_${name}_total`, help, sum(of))
   const gauge = (name: string, help: string, of: (space: TenantSpace) => number) =>
-    meters.gauge(`effectmq_messaging_${name}`, help, () => {
-      let sum = 0
-      for (const space of spaces.values()) sum += of(space)
-      return sum
-    })
-  gauge("messages_in", "Messages published, since start", ({ counters }) => counters.messagesIn)
-  gauge("payload_bytes_in", "Payload bytes published, since start", ({ counters }) => counters.bytesIn)
-  gauge("deliveries", "Messages handed to subscribers without the log, since start", ({ counters }) => counters.deliveries)
-  gauge("logged", "Messages appended to the MQTT log, since start", ({ counters }) => counters.logged)
-  gauge("unmatched", "Messages that no subscription matched, since start", ({ counters }) => counters.unmatched)
-  gauge(
-    "shared_dropped",
-    "Messages that no member of a shared group could take, since start",
-    ({ counters }) => counters.sharedDropped
-  )
+    meters.gauge(`effectmq_messaging_${name}`, help, sum(of))
+  counter("messages_in", "Messages published", ({ counters }) => counters.messagesIn)
+  counter("payload_bytes_in", "Payload bytes published", ({ counters }) => counters.bytesIn)
+  counter("deliveries", "Messages handed to subscribers without the log", ({ counters }) => counters.deliveries)
+  counter("logged", "Messages appended to the MQTT log", ({ counters }) => counters.logged)
+  counter("unmatched", "Messages that no subscription matched", ({ counters }) => counters.unmatched)
+  counter("shared_dropped", "Messages that no member of a shared group could take", ({ counters }) => counters.sharedDropped)
   gauge("subscriptions", "Subscriptions now", ({ routes }) => routes.subscriptionCount)
   gauge("retained_messages", "Retained messages now", ({ retained }) => retained.count)
   gauge("retained_bytes", "Bytes of retained messages now, with topics and properties", ({ retained }) => retained.bytes)
-  gauge("retained_refused", "Retained messages refused at a bound, since start", ({ retained }) => retained.refusedCount)
+  counter("retained_refused", "Retained messages refused at a bound", ({ retained }) => retained.refusedCount)
   gauge("delayed_messages", "Delayed messages waiting now", ({ delayed }) => delayed.count)
   gauge("delayed_bytes", "Bytes of delayed messages now, with topics and properties", ({ delayed }) => delayed.bytes)
 }

@@ -26,7 +26,9 @@ export type Labels = Readonly<Record<string, string>>
 export interface MetersService {
   /** The same name and labels give the same counter. Names begin with `effectmq_` and end in `_total`. */
   counter(name: string, help: string, labels?: Labels): Counter
-  /** Read at scrape time; registering the name and labels again replaces the reader. */
+  /** A counter that is kept elsewhere and read at scrape time; registering the name and labels again replaces the reader. */
+  observableCounter(name: string, help: string, read: () => number, labels?: Labels): void
+  /** Goes up and down; read at scrape time as `observableCounter` is. */
   gauge(name: string, help: string, read: () => number, labels?: Labels): void
   histogram(name: string, help: string, buckets: ReadonlyArray<number>, labels?: Labels): Histogram
   /** Every current value, for $SYS topics and the admin API: name with labels to number. */

@@ -41,7 +41,7 @@ export const layer = (options: ProcessMetersOptions = {}): Layer.Layer<never, ne
       meters.gauge("effectmq_process_resident_memory_bytes", "Resident memory of the process.", () => memoryUsage.rss())
       meters.gauge("effectmq_process_heap_used_bytes", "JavaScript heap in use.", () => memoryUsage().heapUsed)
       meters.gauge("effectmq_process_external_memory_bytes", "Memory outside of the heap: buffers.", () => memoryUsage().external)
-      meters.gauge("effectmq_process_cpu_seconds", "User and system CPU time since the start of the process.", () => {
+      meters.observableCounter("effectmq_process_cpu_seconds_total", "User and system CPU time of the process.", () => {
         const used = resourceUsage()
         return (used.userCPUTime + used.systemCPUTime) / 1e6
       })

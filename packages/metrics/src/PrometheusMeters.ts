@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PromClient from "prom-client"
-import { type Family, MeterTable, readGauge, seriesPerNameMaxDefault } from "./core/MeterTable.js"
+import { type Family, MeterTable, readNow, seriesPerNameMaxDefault } from "./core/MeterTable.js"
 import { Meters } from "./Meters.js"
 import { MetricsExporter } from "./MetricsExporter.js"
 
@@ -29,7 +29,7 @@ interface CollectedValue {
 interface CollectedFamily {
   readonly name: string
   readonly help: string
-  readonly type: Family["kind"]
+  readonly type: "counter" | "gauge" | "histogram"
   readonly aggregator: "sum"
   readonly values: ReadonlyArray<CollectedValue>
 }
@@ -41,8 +41,9 @@ const collectValues = (family: Family): ReadonlyArray<CollectedValue> => {
       case "counter":
         values.push({ labels: series.labels, value: series.counter.value })
         break
+      case "observable counter":
       case "gauge":
-        values.push({ labels: series.labels, value: readGauge(series) })
+        values.push({ labels: series.labels, value: readNow(series) })
         break
       case "histogram": {
         const { bounds, count, counts, sum } = series.histogram
@@ -70,7 +71,13 @@ class FamilyCollector {
 
   get(): Promise<CollectedFamily> {
     const { help, kind, name } = this.family
-    return Promise.resolve({ name, help, type: kind, aggregator: "sum", values: collectValues(this.family) })
+    return Promise.resolve({
+      name,
+      help,
+      type: kind === "observable counter" ? "counter" : kind,
+      aggregator: "sum",
+      values: collectValues(this.family)
+    })
   }
 }
 

@@ -11,7 +11,7 @@ it.live("ProcessMeters reads the process", () =>
     const value = (name: string) => meters.snapshot().get(name) ?? Number.NaN
     expect(value("effectmq_process_resident_memory_bytes")).toBeGreaterThan(1e6)
     expect(value("effectmq_process_heap_used_bytes")).toBeGreaterThan(1e5)
-    expect(value("effectmq_process_cpu_seconds")).toBeGreaterThan(0)
+    expect(value("effectmq_process_cpu_seconds_total")).toBeGreaterThan(0)
     const delay = 'effectmq_event_loop_delay_seconds{statistic="max"}'
     yield* Effect.sleep(2).pipe(Effect.repeat({ until: () => value(delay) > 0 }))
     expect(value('effectmq_event_loop_delay_seconds{statistic="p50"}')).toBeLessThanOrEqual(value(delay))

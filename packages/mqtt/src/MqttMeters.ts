@@ -23,43 +23,51 @@ export const registerMeters = (
 ): void => {
   const gauge = (name: string, help: string, read: () => number, labels?: Readonly<Record<string, string>>) =>
     meters.gauge(`effectmq_mqtt_${name}`, help, read, labels)
+  const counter = (name: string, help: string, read: () => number, labels?: Readonly<Record<string, string>>) =>
+    meters.observableCounter(`effectmq_mqtt_${name}_total`, help, read, labels)
   const received = (type: string, read: () => number) =>
-    gauge("packets_received", "Packets from clients by type, since start", read, { type })
+    counter("packets_received", "Packets from clients by type", read, { type })
   gauge("connections", "Connections now", () => counters.connections)
-  gauge("connects_accepted", "Clients let in, since start", () => counters.connectsAccepted)
-  gauge("connects_refused", "Clients not let in, since start", () => counters.connectsRefused)
-  gauge("received_bytes", "Bytes from clients, since start", () => counters.bytesReceived)
+  counter("connects_accepted", "Clients let in", () => counters.connectsAccepted)
+  counter("connects_refused", "Clients not let in", () => counters.connectsRefused)
+  counter("received_bytes", "Bytes from clients", () => counters.bytesReceived)
+  received("connect", () => counters.connectsAccepted + counters.connectsRefused)
   received("publish", () => counters.publishesReceived)
   received("acknowledgement", () => counters.acknowledgementsReceived)
   received("subscribe", () => counters.subscribes)
   received("unsubscribe", () => counters.unsubscribes)
   received("pingreq", () => counters.pings)
-  gauge("publishes_sent", "PUBLISH packets to clients, since start", () => counters.publishesSent)
-  gauge("publishes_refused", "PUBLISH packets not taken, since start", () => counters.publishesRefused)
-  gauge("protocol_errors", "Connections ended because of what the client sent, since start", () => counters.protocolErrors)
+  const sent = (type: string, read: () => number) => counter("packets_sent", "Packets to clients by type", read, { type })
+  sent("publish", () => counters.publishesSent)
+  sent("acknowledgement", () => counters.acknowledgementsSent)
+  sent("connack", () => counters.connectsAccepted + counters.connectsRefused)
+  sent("suback", () => counters.subscribes)
+  sent("unsuback", () => counters.unsubscribes)
+  sent("pingresp", () => counters.pings)
+  counter("sent_payload_bytes", "Payload bytes of PUBLISH packets to clients", () => counters.publishBytesSent)
+  counter("publishes_refused", "PUBLISH packets not taken", () => counters.publishesRefused)
+  counter("protocol_errors", "Connections ended because of what the client sent", () => counters.protocolErrors)
   gauge("unfinished_packets_bytes", "Memory of packets of which a part has come", () => packetLimits.unfinishedBytes)
-  gauge(
+  counter(
     "unfinished_packets_refused",
-    "Connections ended because unfinished packets took all memory there is for them, since start",
+    "Connections ended because unfinished packets took all memory there is for them",
     () => packetLimits.unfinishedRefused
   )
-  gauge("keep_alive_timeouts", "Connections ended by their keep alive, since start", () => counters.keepAliveTimeouts)
-  gauge("takeovers", "Connections that gave way to another of the same client, since start", () => counters.takeovers)
-  gauge("rate_limited", "Times a connection was paused for its rate, since start", () => counters.rateLimited)
+  counter("keep_alive_timeouts", "Connections ended by their keep alive", () => counters.keepAliveTimeouts)
+  counter("takeovers", "Connections that gave way to another of the same client", () => counters.takeovers)
+  counter("rate_limited", "Times a connection was paused for its rate", () => counters.rateLimited)
   gauge("sessions", "Sessions now, connected or not", () => sum(tenants, ({ registry }) => registry.size))
   gauge("sessions_connected", "Sessions with a connection now", () => sum(tenants, ({ registry }) => registry.connectedCount))
   gauge("sessions_persistent", "Sessions that outlive their connections now", () =>
     sum(tenants, ({ registry }) => registry.persistentCount)
   )
-  gauge("wills_published", "Wills published, since start", () => sum(tenants, ({ registry }) => registry.willsPublished))
-  gauge("slow_deliveries", "Deliveries slower than the threshold, since start", () =>
-    sum(tenants, ({ slow }) => slow.slowDeliveries)
-  )
+  counter("wills_published", "Wills published", () => sum(tenants, ({ registry }) => registry.willsPublished))
+  counter("slow_deliveries", "Deliveries slower than the threshold", () => sum(tenants, ({ slow }) => slow.slowDeliveries))
   gauge("slow_subscribers", "Slow clients and topics remembered now", () => sum(tenants, ({ slow }) => slow.size))
   const dropped = (reason: string, read: (counters: SessionCounters) => number) =>
-    gauge(
+    counter(
       "dropped_messages",
-      "Messages that did not reach a subscriber by reason, since start",
+      "Messages that did not reach a subscriber by reason",
       () => sum(tenants, (tenant) => read(tenant.counters)),
       { reason }
     )
@@ -68,9 +76,7 @@ export const registerMeters = (
   dropped("expired", (session) => session.droppedExpired)
   dropped("too-large", (session) => session.droppedTooLarge)
   dropped("retention", (session) => session.droppedLost)
-  gauge("resent_messages", "Messages sent again on a new connection, since start", () =>
-    sum(tenants, (tenant) => tenant.counters.resent)
-  )
+  counter("resent_messages", "Messages sent again on a new connection", () => sum(tenants, (tenant) => tenant.counters.resent))
 }
 
 /** All series of a meter together; undefined where nobody registered it. */

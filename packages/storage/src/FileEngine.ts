@@ -27,7 +27,7 @@ export type FileEngineOptions = { readonly directory: string } & {
   readonly random?: (() => number) | undefined
 }
 
-const syncSecondsBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+const secondsBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
 const service = (log: FileLog): ShardEngineService => ({
   name: "file",
@@ -47,7 +47,12 @@ export const make = (options: FileEngineOptions) =>
     const meters = yield* Effect.serviceOption(Meters)
     const resolved = resolveFileLogOptions(options)
     const registered = Option.map(meters, (service) => ({
-      seconds: service.histogram("effectmq_wal_sync_seconds", "Time of one sync of the write-ahead log", syncSecondsBuckets),
+      seconds: service.histogram("effectmq_wal_sync_seconds", "Time of one sync of the write-ahead log", secondsBuckets),
+      appendSeconds: service.histogram(
+        "effectmq_append_seconds",
+        "Time from the append of a batch until it was as durable as its topic asks",
+        secondsBuckets
+      ),
       bytes: service.counter("effectmq_wal_synced_bytes_total", "Bytes made durable in the write-ahead log")
     }))
     const hooks = {
@@ -60,6 +65,10 @@ export const make = (options: FileEngineOptions) =>
             seconds.observe(took)
             bytes.value += count
           }
+      }),
+      appended: Option.match(registered, {
+        onNone: () => () => {},
+        onSome: (meters) => (took: number) => meters.appendSeconds.observe(took)
       })
     }
     yield* Effect.acquireRelease(

@@ -372,6 +372,7 @@ it("finds the engine that a topic asks for, and reports its figures", async () =
   const bytes = { value: 0 }
   const meters: MetersService = {
     counter: () => bytes,
+    observableCounter: () => {},
     gauge: (name, _help, reader) => void read.set(name, reader),
     histogram: () => ({ observe: (took) => void seconds.push(took) }),
     snapshot: () => new Map(),

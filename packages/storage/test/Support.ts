@@ -128,7 +128,7 @@ export const fileLayer = (
 /** The file engine without its layer, for suites that start it thousands of times. Rejects with `StorageError`. */
 export const startBare = async (disk: SimulatedDisk): Promise<Running> => {
   const options = resolveFileLogOptions(smallFiles)
-  const hooks = { now: () => 2_000_000, synced: () => {} }
+  const hooks = { now: () => 2_000_000, synced: () => {}, appended: () => {} }
   const failed = (cause: unknown) => toStorageError("a test", cause)
   let log: FileLog
   try {

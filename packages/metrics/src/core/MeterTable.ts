@@ -15,6 +15,12 @@ export interface CounterSeries {
   readonly counter: Counter
 }
 
+export interface ObservableCounterSeries {
+  readonly kind: "observable counter"
+  readonly labels: Labels
+  read: () => number
+}
+
 export interface GaugeSeries {
   readonly kind: "gauge"
   readonly labels: Labels
@@ -27,7 +33,7 @@ export interface HistogramSeries {
   readonly histogram: BucketHistogram
 }
 
-export type Series = CounterSeries | GaugeSeries | HistogramSeries
+export type Series = CounterSeries | ObservableCounterSeries | GaugeSeries | HistogramSeries
 
 export interface Family {
   readonly name: string
@@ -104,13 +110,14 @@ export class MeterTable implements MetersService {
     return series.counter
   }
 
+  observableCounter(name: string, help: string, read: () => number, labels: Labels = {}): void {
+    assert(name.endsWith("_total"), () => `the name of counter ${name} has to end in _total`)
+    this.observe("observable counter", name, help, read, labels)
+  }
+
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
     assert(!name.endsWith("_total"), () => `gauge ${name} is named like a counter`)
-    const family = this.family("gauge", name, help, labels, [])
-    const key = labelsToString(labels)
-    const known = family.seriesByLabels.get(key)
-    if (known === undefined) this.add(family, key, { kind: "gauge", labels, read })
-    else (known as GaugeSeries).read = read
+    this.observe("gauge", name, help, read, labels)
   }
 
   histogram(name: string, help: string, buckets: ReadonlyArray<number>, labels: Labels = {}): Histogram {
@@ -131,8 +138,9 @@ export class MeterTable implements MetersService {
           case "counter":
             values.set(family.name + labels, series.counter.value)
             break
+          case "observable counter":
           case "gauge":
-            values.set(family.name + labels, readGauge(series))
+            values.set(family.name + labels, readNow(series))
             break
           case "histogram":
             values.set(`${family.name}_count${labels}`, series.histogram.count)
@@ -145,13 +153,21 @@ export class MeterTable implements MetersService {
 
   value(name: string, labels: Labels = {}): number | undefined {
     const series = this.series(name, labels)
-    if (series?.kind === "counter") return series.counter.value
-    return series?.kind === "gauge" ? readGauge(series) : undefined
+    if (series === undefined || series.kind === "histogram") return undefined
+    return series.kind === "counter" ? series.counter.value : readNow(series)
   }
 
   summary(name: string, labels: Labels = {}): HistogramSummary | undefined {
     const series = this.series(name, labels)
     return series?.kind === "histogram" ? { count: series.histogram.count, sum: series.histogram.sum } : undefined
+  }
+
+  private observe(kind: "observable counter" | "gauge", name: string, help: string, read: () => number, labels: Labels): void {
+    const family = this.family(kind, name, help, labels, [])
+    const key = labelsToString(labels)
+    const known = family.seriesByLabels.get(key)
+    if (known === undefined) this.add(family, key, { kind, labels, read })
+    else (known as GaugeSeries | ObservableCounterSeries).read = read
   }
 
   private series(name: string, labels: Labels): Series | undefined {
@@ -194,7 +210,7 @@ export class MeterTable implements MetersService {
 }
 
 /** The current value; NaN where the reader throws, so that one broken reader does not hide every other value. */
-export const readGauge = (series: GaugeSeries): number => {
+export const readNow = (series: GaugeSeries | ObservableCounterSeries): number => {
   try {
     return series.read()
   } catch {

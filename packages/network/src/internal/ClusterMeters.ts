@@ -8,6 +8,7 @@ const named = (name: string): string => name.replace(/^effectmq_/, "effectmq_clu
 
 export const clusterMeters = (meters: MetersService): MetersService => ({
   counter: (name, help, labels) => meters.counter(named(name), `Between nodes: ${help}`, labels),
+  observableCounter: (name, help, read, labels) => meters.observableCounter(named(name), `Between nodes: ${help}`, read, labels),
   gauge: (name, help, read, labels) => meters.gauge(named(name), `Between nodes: ${help}`, read, labels),
   histogram: (name, help, buckets, labels) => meters.histogram(named(name), `Between nodes: ${help}`, buckets, labels),
   snapshot: () => meters.snapshot(),

@@ -34,6 +34,8 @@ export interface FileLogHooks {
   readonly now: () => number
   /** A sync of the log took this long and made so many bytes durable. */
   readonly synced: (seconds: number, bytes: number) => void
+  /** A batch became as durable as it asked to be so long after it was appended. */
+  readonly appended: (seconds: number) => void
 }
 
 export class FileLog implements ShardHost, WalOwner<LogEntry> {
@@ -151,8 +153,10 @@ export class FileLog implements ShardHost, WalOwner<LogEntry> {
 
   stored(entries: ReadonlyArray<LogEntry>): void {
     const group = ++this.#group
+    const nowMs = performance.now()
     for (const entry of entries) {
       if (entry.kind !== frameKind.batch) continue
+      this.hooks.appended((nowMs - entry.appendedAtMs) / 1000)
       entry.shard.committed = entry.endOffset
       if (entry.durability === "fsync") entry.shard.unsynced--
     }

@@ -28,6 +28,9 @@ import { frameKind } from "./WalFrame.js"
 
 /** An entry of the write-ahead log and whom to tell. */
 export class LogEntry {
+  /** By the clock that only goes forward. */
+  readonly appendedAtMs = performance.now()
+
   constructor(
     readonly kind: FrameKind,
     readonly shard: FileShard,
