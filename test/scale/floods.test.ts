@@ -17,7 +17,8 @@ const slowClients = 20
 /** The broker bounds what it holds for one client: 1 MiB of output, 16 MiB each of messages in flight and waiting. The rest is garbage. */
 const growthBytesMax = 512 * 1024 * 1024
 
-const dropped = async (stage: Stage, reason: string) => meter(stage.broker, `effectmq_mqtt_dropped_messages_total{reason="${reason}"}`)
+const dropped = async (stage: Stage, reason: string) =>
+  meter(stage.broker, `effectmq_mqtt_dropped_messages_total{reason="${reason}"}`)
 
 /** Publishes as fast as it is acknowledged, or as the system takes it, for a while; gives how many. */
 const flood = async (publisher: LeanClient, topic: string, qos: 0 | 1): Promise<number> => {

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Server from "../src/Server.js"
+import * as ServerSettings from "../src/ServerSettings.js"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 const page = readFileSync(`${root}docs/operations/metrics.md`, "utf8")
@@ -51,7 +52,7 @@ const metricsOfNode = Effect.gen(function* () {
       "cluster.secret=a secret that is long enough"
     ]
   })
-  const exporter = yield* Effect.provide(MetricsExporter, Server.layer(Either.getOrThrow(settings)))
+  const exporter = yield* Effect.provide(MetricsExporter, Server.layer(ServerSettings.make(Either.getOrThrow(settings))))
   return metricsOf(yield* exporter.scrape())
 }).pipe(Effect.scoped)
 
