@@ -27,8 +27,13 @@ export type TopicName = typeof TopicName.Type
 export const NodeId = Schema.Int.pipe(Schema.between(1, 2147483647), Schema.brand("NodeId"))
 export type NodeId = typeof NodeId.Type
 
-export const UserName = name("user", 256, /^[^\u0000-\u001f\u007f]+$/).pipe(Schema.brand("UserName"))
+/** Name of a user who is in the list of users: no colon, because a client may say `<tenant>:<user>`. */
+export const UserName = name("user", 256, /^[^\u0000-\u001f\u007f:]+$/).pipe(Schema.brand("UserName"))
 export type UserName = typeof UserName.Type
+
+/** Who a client may turn out to be, in rules and bans: also what a certificate or an authenticator of one's own says. */
+export const PrincipalName = name("user", 256, /^[^\u0000-\u001f\u007f]+$/).pipe(Schema.brand("PrincipalName"))
+export type PrincipalName = typeof PrincipalName.Type
 
 /** Which storage engine keeps a topic's shards. */
 export const EngineName = Schema.Literal("memory", "file")

@@ -238,6 +238,9 @@ describe("users", () => {
     const rules: ReadonlyArray<readonly [MetadataCommand, object]> = [
       [command("PutUser", { ...user, tenant: "acme" }), { _tag: "UnknownTenant" }],
       [command("PutUser", { ...user, name: "" }), { field: "name" }],
+      [command("PutUser", { ...user, name: "acme:ann" }), { field: "name" }],
+      [command("PutUser", { ...user, name: "a\nb" }), { field: "name" }],
+      [command("PutUser", { ...user, name: "a".repeat(257) }), { field: "name" }],
       [command("PutUser", { ...user, passwordHash: "secret" }), { field: "passwordHash", value: "(not shown)" }],
       [command("PutUser", { ...user, scram: { ...scram, iterations: 4095 } }), { field: "scram.iterations" }],
       [

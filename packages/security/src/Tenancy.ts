@@ -4,7 +4,8 @@
  *
  * - The user name `<tenant>:<user>` asks for a tenant, as RabbitMQ's MQTT clients ask for a virtual host. No tenant has a colon in
  *   its name, so the first one divides.
- * - Where there is no such tenant the whole may be the name of a user of the listener's tenant; else the client is refused: who
+ * - Where there is no such tenant the whole may be the name of a user of the listener's tenant (none is added with a colon any more,
+ *   some were); else the client is refused: who
  *   mistypes a tenant must not find itself in another one.
  * - A certificate speaks for users of the listener's tenant only: whoever asks for another tenant needs a password there.
  * - A client of a tenant that does not exist is refused, also where the listener is of that tenant.

@@ -125,6 +125,7 @@ describe("exit codes", () => {
       [["sub", "-t", "a", "-C", "0"], "--count 0: expected 1 or more"],
       [["ban", "add", "user", "bob", "--for", "0"], "--for 0: expected 1 or more"],
       [["user", "delete", ""], "a name may not be empty"],
+      [["user", "add", "shop:alice"], "a user's name has 1 to 256 characters, none of them a colon"],
       [["status", "--tenant", "shop"], "unknown argument: '--tenant'"],
       [["config", "validate", "--set", "mqtt.tcp.port"], "expected key=value"],
       [["config", "validate", "--set", "no value"], "expected key=value"]

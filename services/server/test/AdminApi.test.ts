@@ -90,6 +90,10 @@ describe("users", () => {
   it.scoped("are made, changed, listed and deleted; passwords are hashed and never shown", () =>
     Effect.gen(function* () {
       expect(yield* api("/users/alice", put({ superuser: true }))).toMatchObject({ status: 400 })
+      expect(yield* api("/users/shop%3Aalice", put({ password: "s3cret" }))).toMatchObject({
+        status: 400,
+        body: { message: expect.stringContaining("none of them a colon") }
+      })
       const made = yield* api("/users/alice", put({ password: "s3cret" }))
       expect(made).toMatchObject({ status: 201, body: { name: "alice", superuser: false, hasPassword: true, hasScram: true } })
       const stored = () => Effect.map(Metadata, (metadata) => userOf(metadata.image(), "default", "alice"))

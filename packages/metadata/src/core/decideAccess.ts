@@ -8,7 +8,7 @@ import type { ScramVerifier } from "@effectmq/schemas/metadata/User"
 import { aclRulesOf, banKey, type Image, userOf } from "./Image.js"
 import { limits } from "./limits.js"
 import { type DecideOne, defined, done, fieldsOf, put, refuse } from "./Outcome.js"
-import { checkAddress, checkFilter, checkInt, checkText, checkUserName, invalid } from "./validate.js"
+import { checkAddress, checkFilter, checkInt, checkPrincipalName, checkText, checkUserName, invalid } from "./validate.js"
 
 const checkPasswordHash = (hash: string | undefined) =>
   hash === undefined || (hash.length <= limits.textLengthMax && /^\$[a-z0-9-]{1,32}(\$[A-Za-z0-9+/=.,_-]*){1,5}$/.test(hash))
@@ -32,10 +32,12 @@ const checkScram = (scram: ScramVerifier | undefined) => {
 
 export const putUser: DecideOne<"PutUser"> = (image, command) => {
   const { tenant, name } = command
-  const wrong = checkUserName("name", name) ?? checkPasswordHash(command.passwordHash) ?? checkScram(command.scram)
+  const created = userOf(image, tenant, name) === undefined
+  // One from before there was such a rule stays, and may be changed.
+  const wrong =
+    (created ? checkUserName("name", name) : undefined) ?? checkPasswordHash(command.passwordHash) ?? checkScram(command.scram)
   if (wrong !== undefined) return refuse(wrong)
   if (!image.tenantsById.has(tenant)) return refuse(new UnknownTenant({ tenant }))
-  const created = userOf(image, tenant, name) === undefined
   if (created && image.usersByName.size >= limits.usersMax)
     return refuse(new LimitReached({ what: "users", max: limits.usersMax }))
   return put(created, { _tag: "UserPut", ...fieldsOf(command), updatedAtMs: command.atMs })
@@ -49,7 +51,7 @@ export const deleteUser: DecideOne<"DeleteUser"> = (image, { tenant, name }) =>
 const checkAcl = ({ id, position, who, filter }: CommandOf<"PutAcl">) =>
   checkText("id", id, 1, 256) ??
   checkInt("position", position, -2147483648, 2147483647) ??
-  (who.user === undefined ? undefined : checkUserName("who.user", who.user)) ??
+  (who.user === undefined ? undefined : checkPrincipalName("who.user", who.user)) ??
   (who.clientId === undefined ? undefined : checkText("who.clientId", who.clientId, 1, limits.filterBytesMax)) ??
   checkAddress("who.address", who.address) ??
   checkFilter("filter", filter)

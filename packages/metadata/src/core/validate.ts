@@ -2,7 +2,7 @@
  * Checks of the fields of commands. Each answers undefined, or what is wrong with the field.
  */
 import { InvalidField } from "@effectmq/schemas/errors/MetadataError"
-import { TenantId, TopicName, UserName } from "@effectmq/schemas/Ids"
+import { TenantId, TopicName, UserName, PrincipalName } from "@effectmq/schemas/Ids"
 import * as Schema from "effect/Schema"
 import { isAddressOrBlock } from "./address.js"
 import { limits } from "./limits.js"
@@ -12,6 +12,7 @@ type Checked = InvalidField | undefined
 const isTenantId = Schema.is(TenantId)
 const isTopicName = Schema.is(TopicName)
 const isUserName = Schema.is(UserName)
+const isPrincipalName = Schema.is(PrincipalName)
 
 const shownMax = 200
 
@@ -28,7 +29,10 @@ export const checkTopicName = (value: string): Checked =>
     : invalid("name", value, "1 to 249 letters, digits, dots, underscores or hyphens, and not . or ..")
 
 export const checkUserName = (field: string, value: string): Checked =>
-  isUserName(value) ? undefined : invalid(field, value, "1 to 256 characters without control characters")
+  isUserName(value) ? undefined : invalid(field, value, "1 to 256 characters, none of them a colon or a control character")
+
+export const checkPrincipalName = (field: string, value: string): Checked =>
+  isPrincipalName(value) ? undefined : invalid(field, value, "1 to 256 characters without control characters")
 
 export const checkText = (field: string, value: string, min: number, max: number = limits.textLengthMax): Checked =>
   value.length >= min && value.length <= max && !/[\u0000-\u001f\u007f]/.test(value)

@@ -3,6 +3,7 @@
  */
 import process from "node:process"
 import { UserList, UserSummary } from "@effectmq/schemas/admin/Users"
+import { UserName } from "@effectmq/schemas/Ids"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -13,6 +14,8 @@ import * as Schema from "effect/Schema"
 import { adminOptions, call } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { date, done, list } from "../Output.js"
+
+const isUserName = Schema.is(UserName)
 
 const name = Args.text({ name: "name" }).pipe(Args.withDescription("name of the user"))
 
@@ -65,6 +68,9 @@ const add = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
+      if (!isUserName(options.name)) {
+        return yield* Effect.fail(usage("a user's name has 1 to 256 characters, none of them a colon or a control character"))
+      }
       const known = yield* call(options, { path: ["users"] }, UserList)
       if (known.some((user) => user.name === options.name)) {
         return yield* Effect.fail(failed(`user ${options.name} is known already: see effectmq user passwd`))
