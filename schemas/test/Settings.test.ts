@@ -117,6 +117,17 @@ describe("errors", () => {
     expect(error.message).not.toMatch(/12345|s3cret/)
   })
 
+  it("want a secret between nodes that is long enough, and say how one is made", () => {
+    expect(problemsOf({ flags: ["cluster.secret=15 characters.."] }).message).toBe(
+      `cluster.secret = "${mask}" (flag --set cluster.secret): expected at least 16 characters that nobody guesses, as from openssl rand -hex 16`
+    )
+    expect(Either.isRight(resolve({ flags: ["cluster.secret=16 characters..."] }))).toBe(true)
+    const beyond = { flags: ["cluster.rpc.host=0.0.0.0"] }
+    expect(problemsOf(beyond).message).toContain("cluster.secret to be set")
+    expect(problemsOf({ flags: ["cluster.rpc.host=127.example.com"] }).message).toContain("cluster.secret to be set")
+    expect(Either.isRight(resolve({ flags: [...beyond.flags, "cluster.secret=16 characters..."] }))).toBe(true)
+  })
+
   it("refuse a key twice, a file that is no mapping, and values that contradict each other", () => {
     const twice = { "mqtt.tcp.port": 1, mqtt: { tcp: { port: 2 } } }
     expect(problemsOf({ file: { path: "c", content: twice } }).message).toContain("only once")

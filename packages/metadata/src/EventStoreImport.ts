@@ -14,6 +14,7 @@ import { RaftStore, RaftStoreError } from "@effectmq/raft/RaftStore"
 import { metadataEventCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import { Disk, type DiskError, type DiskService } from "@effectmq/storage/Disk"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { metadataDecider } from "./core/metadataDecider.js"
@@ -24,9 +25,14 @@ export interface EventStoreImportOptions {
   readonly filename: string
   /** This node: it is the only member then. */
   readonly member: Member
+  /** The node is to begin a cluster with others or to join one: what it held alone would be another beginning than theirs. */
+  readonly isAlone: boolean
 }
 
-export type EventStoreImportError = EventStoreError | ReplayFailed | RaftStoreError
+/** There is something to be imported on a node that must not begin alone. */
+export class ImportRefused extends Data.TaggedError("ImportRefused")<{ readonly message: string }> {}
+
+export type EventStoreImportError = EventStoreError | ReplayFailed | RaftStoreError | ImportRefused
 
 /** Added to the old file's name. */
 export const importedSuffix = ".imported"
@@ -70,12 +76,20 @@ const rename = (disk: DiskService, filename: string) =>
 /** Brings what the old event store holds into the Raft store; answers whether it did. */
 export const importOnce = ({
   filename,
-  member
+  member,
+  isAlone
 }: EventStoreImportOptions): Effect.Effect<boolean, EventStoreImportError, RaftStore | Disk> =>
   Effect.gen(function* () {
     const disk = yield* Disk
     const store = yield* RaftStore
     const imports = isSeedable(store.stored)
+    if (imports && !isAlone) {
+      const message =
+        `${filename} is of a release before there were clusters, and only a node alone can go on with it: start this node once with ` +
+        "itself alone in cluster.nodes and without cluster.join, and then add the others to it with effectmq cluster add. To begin " +
+        "without what it holds, use an empty data directory"
+      return yield* Effect.fail(new ImportRefused({ message }))
+    }
     if (imports) {
       const { image, hash } = yield* readOld(filename)
       yield* seed(store, image, hash, [member])

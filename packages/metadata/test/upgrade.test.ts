@@ -53,7 +53,7 @@ const started = <A, E>(
   )
 
 const upgraded = (store: Layer.Layer<RaftStore, RaftStoreError>) =>
-  EventStoreImport.layer({ filename, member: { nodeId: 1, address: "" } }, store)
+  EventStoreImport.layer({ filename, member: { nodeId: 1, address: "" }, isAlone: true }, store)
 
 const linesOf = (metadata: MetadataService) => imageToEvents(metadata.image()).map(metadataEventCodec.encode)
 /** The start registers the node, now with its store. */
@@ -90,6 +90,24 @@ describe("the metadata of release 0.1", () => {
       Effect.sync(() => expect([...metadata.image().topicsByName.keys()]).toEqual(["default/own"]))
     )
     expect(readdirSync(directory)).toContain("metadata.sqlite.imported")
+  })
+
+  it("is not imported by a node that is to begin with others, which is told what to do", async () => {
+    const store = EventStoreImport.layer(
+      { filename, member: { nodeId: 1, address: "" }, isAlone: false },
+      SqliteRaftStore.layer({ filename: join(directory, "raft.sqlite") })
+    )
+    const outcome = await Effect.runPromise(withDisk(Effect.either(Effect.scoped(Layer.build(store)))))
+    expect(Either.isLeft(outcome) && outcome.left).toMatchObject({
+      _tag: "ImportRefused",
+      message: expect.stringContaining("itself alone in cluster.nodes")
+    })
+    expect(readdirSync(directory)).toContain("metadata.sqlite")
+    // Alone it goes on with it, also after the refusal; from then on its cluster may be any.
+    await started(upgraded(SqliteRaftStore.layer({ filename: join(directory, "raft.sqlite") })), (metadata) =>
+      Effect.sync(() => expect(metadata.image().topicsByName.size).toBeGreaterThan(0))
+    )
+    await Effect.runPromise(withDisk(Effect.scoped(Layer.build(store))))
   })
 
   it("keeps the node from starting where it is damaged, and is left as it is", async () => {
@@ -129,7 +147,7 @@ describe("the metadata of release 0.1", () => {
             await disk.syncDirectory(path)
           }
         }
-        return yield* EventStoreImport.importOnce({ filename, member: { nodeId: 1, address: "" } }).pipe(
+        return yield* EventStoreImport.importOnce({ filename, member: { nodeId: 1, address: "" }, isAlone: true }).pipe(
           Effect.provideService(Disk, failing),
           Effect.provideService(RaftStore, store)
         )

@@ -4,7 +4,7 @@
 import { memberOfText } from "./ClusterNodes.js"
 import type { KeyName, Settings } from "./Settings.js"
 
-const isLoopbackName = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.")
+const isLoopbackName = (host: string): boolean => host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host)
 
 const nodesProblem = (settings: Settings): string | undefined => {
   const members = settings["cluster.nodes"].map(memberOfText)

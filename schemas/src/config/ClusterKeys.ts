@@ -1,7 +1,7 @@
 /**
  * Keys of the cluster: who its nodes are, where they talk to each other and how they prove that they belong together.
  */
-import { flag, integer, optionalText, port, secretText, text, textList } from "./Key.js"
+import { flag, integer, longSecret, optionalText, port, text, textList } from "./Key.js"
 
 export const clusterKeys = {
   "cluster.nodes": textList({
@@ -16,7 +16,9 @@ export const clusterKeys = {
     fallback: false,
     doc: "Lets this node follow the metadata of the nodes in `cluster.nodes` without keeping a copy of its log and without a vote."
   }),
-  "cluster.secret": secretText({
+  "cluster.secret": longSecret({
+    lengthMin: 16,
+    how: "openssl rand -hex 16",
     doc: "What all nodes know and nobody else: each proves it to the other before anything is said. Without it nodes talk on this machine only."
   }),
   "cluster.rpc.host": text({ fallback: "127.0.0.1", doc: "Address on which this node hears the others." }),

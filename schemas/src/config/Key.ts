@@ -71,6 +71,18 @@ export const secretText = (words: Omit<Words<string>, "fallback">): Key<string |
   secret: true
 })
 
+/** A secret with a least length. `how` says how one is made. */
+export const longSecret = (
+  words: Omit<Words<string>, "fallback"> & { readonly lengthMin: number; readonly how: string }
+): Key<string | undefined> => ({
+  ...secretText(words),
+  schema: Schema.UndefinedOr(Schema.String.pipe(Schema.minLength(words.lengthMin))) as unknown as Schema.Schema<
+    string | undefined,
+    unknown
+  >,
+  expected: `at least ${words.lengthMin} characters that nobody guesses, as from ${words.how}`
+})
+
 export const oneOf = <const Values extends readonly [string, ...Array<string>]>(
   values: Values,
   words: Words<Values[number]>

@@ -1,11 +1,15 @@
 /**
  * A few nodes as processes of this machine, for a try: each runs `effectmq start` with ports and a data directory of its own. What
  * they print comes out with the node's number in front; when one ends, all do.
+ *
+ * Their secret is made at the first start and kept beside their data. They get it by their environment, which other users cannot read.
  */
 import { type ChildProcess, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import process from "node:process"
 import { createInterface } from "node:readline"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import type { CliFailure } from "./CliFailure.js"
 import { failed } from "./CliFailure.js"
@@ -17,6 +21,11 @@ export interface LocalNode {
   readonly adminPort: number
   readonly rpcPort: number
   readonly dataDir: string
+}
+
+export interface LocalNodes {
+  readonly nodes: ReadonlyArray<LocalNode>
+  readonly secret: string
 }
 
 /** Between the ports of two nodes: far enough for the listeners of one. */
@@ -48,6 +57,21 @@ export const argumentsOf = (node: LocalNode, nodes: ReadonlyArray<LocalNode>): R
   return ["start", "--data-dir", node.dataDir, ...flags]
 }
 
+/** In the directory of the nodes' data directories. */
+export const secretFile = (dataDir: string): string => join(dataDir, "cluster-secret")
+
+/** The secret of nodes with data in this directory, made where there is none. */
+export const localSecret = (dataDir: string): Effect.Effect<string, CliFailure, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const files = yield* FileSystem.FileSystem
+    const file = secretFile(dataDir)
+    if (yield* files.exists(file)) return (yield* files.readFileString(file)).trim()
+    const secret = randomBytes(16).toString("hex")
+    yield* files.makeDirectory(dataDir, { recursive: true })
+    yield* files.writeFileString(file, `${secret}\n`, { mode: 0o600 })
+    return secret
+  }).pipe(Effect.mapError((error) => failed(`the secret of the nodes cannot be kept in ${dataDir}: ${error.message}`)))
+
 const printed = (node: LocalNode, child: ChildProcess) => {
   for (const [stream, target] of [
     [child.stdout, process.stdout],
@@ -71,13 +95,14 @@ const stopped = (child: ChildProcess): Effect.Effect<void> =>
     child.kill("SIGTERM")
   })
 
-const started = (entry: string, node: LocalNode, nodes: ReadonlyArray<LocalNode>) =>
+const started = (entry: string, node: LocalNode, { nodes, secret }: LocalNodes) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       // A group of its own: Ctrl-C reaches this process alone, which then stops the nodes.
       const child = spawn(process.execPath, [entry, ...argumentsOf(node, nodes)], {
         stdio: ["ignore", "pipe", "pipe"],
-        detached: true
+        detached: true,
+        env: { ...process.env, EFFECTMQ_CLUSTER_SECRET: secret }
       })
       printed(node, child)
       return child
@@ -94,12 +119,12 @@ const ended = (node: LocalNode, child: ChildProcess): Effect.Effect<never, CliFa
   })
 
 /** Runs them until it is interrupted or one of them ends. `entry`: the file that this process was started with. */
-export const runLocalNodes = (entry: string, nodes: ReadonlyArray<LocalNode>): Effect.Effect<never, CliFailure> =>
+export const runLocalNodes = (entry: string, local: LocalNodes): Effect.Effect<never, CliFailure> =>
   Effect.scoped(
     Effect.gen(function* () {
       const children = yield* Effect.forEach(
-        nodes,
-        (node) => Effect.map(started(entry, node, nodes), (child) => [node, child] as const),
+        local.nodes,
+        (node) => Effect.map(started(entry, node, local), (child) => [node, child] as const),
         {
           concurrency: "unbounded"
         }

@@ -47,10 +47,11 @@ const addressOf = (settings: Settings): string => {
 }
 
 /** What a release before 0.2 left in `metadata.sqlite` goes on in the Raft store. */
-const store = (settings: Settings, member: Member) =>
-  EventStoreImport.layer({ filename: join(settings["data.dir"], "metadata.sqlite"), member }, raftStore(settings)).pipe(
-    Layer.provide(NodeDisk.layer)
-  )
+const store = (settings: Settings, member: Member) => {
+  const isAlone = !settings["cluster.join"] && settings["cluster.nodes"].length <= 1
+  const filename = join(settings["data.dir"], "metadata.sqlite")
+  return EventStoreImport.layer({ filename, member, isAlone }, raftStore(settings)).pipe(Layer.provide(NodeDisk.layer))
+}
 
 const nodeOf = (settings: Settings) => ({
   nodeId: settings["node.id"],

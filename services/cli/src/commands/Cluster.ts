@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type AdminTarget, call, download, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
-import { localNodes, runLocalNodes } from "../LocalNodes.js"
+import { localNodes, localSecret, runLocalNodes, secretFile } from "../LocalNodes.js"
 import { done, json, line, record, table } from "../Output.js"
 import { loadSettings, settingsOptions } from "../SettingsOptions.js"
 
@@ -191,13 +191,15 @@ const local = Command.make(
         return yield* Effect.fail(usage(`--nodes: expected a whole number from 1 to ${localNodesMax}, got ${count}`))
       }
       const nodes = localNodes(count, dataDir)
+      const secret = yield* localSecret(dataDir)
       yield* line(
         [
           ...nodes.map((node) => `Node ${node.nodeId}: MQTT ${node.mqttPort}, admin ${node.adminPort}, data in ${node.dataDir}`),
+          `Their secret, for one more that joins: ${secretFile(dataDir)}`,
           "See effectmq cluster status; Ctrl-C stops them all."
         ].join("\n")
       )
-      yield* runLocalNodes(process.argv[1] ?? "", nodes)
+      yield* runLocalNodes(process.argv[1] ?? "", { nodes, secret })
     })
 ).pipe(Command.withDescription("run a few nodes on this machine, for a try"))
 
