@@ -59,7 +59,8 @@ export class Delayed {
   private constructor(
     shard: Shard,
     private readonly time: Time,
-    private readonly limits: DelayedLimits
+    /** May be replaced; what is over a bound that was lowered stays. */
+    public limits: DelayedLimits
   ) {
     this.life = shard.endOffset()
     this.writer = new ShardWriter<Write>(shard, time, encodeWrite, (writes, _baseOffset, error) => {

@@ -7,6 +7,7 @@
 import { Metadata } from "@effectmq/metadata/Metadata"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { EngineName } from "@effectmq/schemas/Ids"
+import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import type { ShardId } from "@effectmq/schemas/ShardId"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { Durability, ShardOptions } from "@effectmq/storage/Shard"
@@ -76,13 +77,14 @@ export interface MessagingService {
 export class Messaging extends Context.Tag("@effectmq/messaging/Messaging")<Messaging, MessagingService>() {}
 
 export const layer = (
-  given: Partial<MessagingOptions> = {},
+  given: Options<Partial<MessagingOptions>> = {},
   time: Time = systemTime
-): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> =>
-  Layer.scoped(Messaging, make({ ...defaultMessagingOptions, ...given }, time))
+): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> => Layer.scoped(Messaging, make(liveOf(given), time))
 
-const make = (options: MessagingOptions, time: Time) =>
+/** What a tenant's topics are opened with stays as it was first; bounds and strategy follow. */
+const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
   Effect.gen(function* () {
+    let options: MessagingOptions = { ...defaultMessagingOptions, ...live.current }
     const engines = yield* ShardEngines
     const metadata = yield* Metadata
     const meters = yield* Meters
@@ -146,6 +148,17 @@ const make = (options: MessagingOptions, time: Time) =>
           )
         )
 
+    const configure = (space: TenantSpace) => {
+      space.retained.limits = options.retained
+      space.delayed.limits = options.delayed
+      space.configure(options)
+    }
+    const stopListening = live.onChange((changed) => {
+      const { delayed, offlineMax, retained, sharedStrategy } = { ...defaultMessagingOptions, ...changed }
+      options = { ...options, delayed, offlineMax, retained, sharedStrategy }
+      for (const space of spacesByTenant.values()) configure(space)
+    })
+
     const stopFollowing = metadata.onChange((delta) => {
       if (delta.before.topicsByName === delta.after.topicsByName) return
       for (const space of spacesByTenant.values()) run(opening.withPermits(1)(followStreams(space)))
@@ -153,6 +166,7 @@ const make = (options: MessagingOptions, time: Time) =>
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         stopFollowing()
+        stopListening()
         for (const space of spacesByTenant.values()) {
           space.delayed.stop()
           space.saveGroups()
@@ -177,7 +191,13 @@ const make = (options: MessagingOptions, time: Time) =>
           Effect.suspend(() => {
             const opened = spacesByTenant.get(tenant)
             if (opened !== undefined) return Effect.succeed(opened)
-            return Effect.tap(open(tenant), (space) => Effect.sync(() => spacesByTenant.set(tenant, space)))
+            return Effect.tap(open(tenant), (space) =>
+              Effect.sync(() => {
+                spacesByTenant.set(tenant, space)
+                // They may have changed while it was opened.
+                configure(space)
+              })
+            )
           })
         ),
       spaces: () => [...spacesByTenant.values()]

@@ -73,7 +73,8 @@ export class Retained {
   private constructor(
     private readonly shard: Shard,
     private readonly time: Time,
-    private readonly limits: RetainedLimits
+    /** May be replaced; what is over a bound that was lowered stays. */
+    public limits: RetainedLimits
   ) {
     this.writer = new ShardWriter<Write>(
       shard,

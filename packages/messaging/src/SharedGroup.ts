@@ -51,7 +51,7 @@ export class SharedGroup implements LogHolder {
   constructor(
     readonly name: string,
     readonly filter: string,
-    readonly strategy: SharedStrategy,
+    public strategy: SharedStrategy,
     private readonly random: () => number,
     private readonly log: MessageLog,
     private readonly journal: HandOutJournal

@@ -12,7 +12,7 @@ import { matchesFilter } from "./core/TopicFilter.js"
 import type { Delayed } from "./Delayed.js"
 import type { GroupStore } from "./GroupStore.js"
 import { type Holder, placeKey } from "./core/GroupRecords.js"
-import { LogFeed, type FeedReader } from "./LogFeed.js"
+import { type FeedLimits, type FeedReader, LogFeed } from "./LogFeed.js"
 import type { MessageLog } from "./MessageLog.js"
 import type { Message } from "./Message.js"
 import { PendingPublish, type Acknowledger } from "./Publish.js"
@@ -55,6 +55,12 @@ export class SpaceCounters {
   sharedDropped = 0
 }
 
+const feedLimitsOf = ({ feedQueueBytesMax, feedQueueMax, offlineMax }: TenantSpaceOptions): FeedLimits => ({
+  queueMax: feedQueueMax,
+  queueBytesMax: feedQueueBytesMax,
+  offlineMax
+})
+
 /** Holds what a group has given out without the log. */
 const nobody: Holder = { clientId: "", incarnation: 0, handOut: 0 }
 
@@ -63,6 +69,8 @@ export class TenantSpace {
   private readonly groups = new Set<SharedGroup>()
   /** False until those who were here before have said what they still need. */
   private isRestored = false
+  /** Of all feeds. */
+  private readonly feedLimits: FeedLimits
   private readonly orders: ReadonlyArray<WaitingOrder<PendingPublish>>
 
   constructor(
@@ -74,13 +82,21 @@ export class TenantSpace {
     readonly streams: Streams,
     readonly groupStore: GroupStore,
     readonly time: Time,
-    private readonly options: TenantSpaceOptions,
+    private options: TenantSpaceOptions,
     private readonly random: () => number
   ) {
+    this.feedLimits = feedLimitsOf(options)
     this.orders = Array.from(
       { length: log.sourceCount },
       (_, source) => new WaitingOrder((publish) => this.log.append(source, publish))
     )
+  }
+
+  /** Other options from now on, for groups and feeds that are there as well. */
+  configure(options: TenantSpaceOptions): void {
+    this.options = options
+    Object.assign(this.feedLimits, feedLimitsOf(options))
+    for (const group of this.groups) group.strategy = options.sharedStrategy
   }
 
   /**
@@ -178,8 +194,7 @@ export class TenantSpace {
   }
 
   createFeed<M>(reader: FeedReader<M>, positions: ReadonlyArray<number>): LogFeed<M> {
-    const { feedQueueBytesMax, feedQueueMax, offlineMax } = this.options
-    return new LogFeed(this.log, reader, positions, { queueMax: feedQueueMax, queueBytesMax: feedQueueBytesMax, offlineMax })
+    return new LogFeed(this.log, reader, positions, this.feedLimits)
   }
 
   /** What a subscriber's own (not shared) subscriptions say of a logged message. */

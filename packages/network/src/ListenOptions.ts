@@ -12,6 +12,18 @@ export interface ConnectionRate {
   readonly burst: number
 }
 
+/** What of a listener may change while it listens. */
+export interface ListenerLimits {
+  /** Holds for connections that wait, too. */
+  readonly connectTimeoutMs: number
+  /** Only ever becomes more: an old connection may hold what an old bound let it have. */
+  readonly outputBytesMax: number
+  /** undefined: no limit. */
+  readonly rate: ConnectionRate | undefined
+  /** Of a WebSocket message, for connections to come. */
+  readonly messageBytesMax: number
+}
+
 interface CommonListenOptions extends Partial<ConnectionOptions> {
   readonly host: string
   /** 0 takes a free one: see `BoundListener.port`. */

@@ -27,7 +27,7 @@ import { TlsStage } from "./internal/TlsStage.js"
 import { carryWebSocket } from "./internal/WebSocketCarrier.js"
 import { WebSocketStage } from "./internal/WebSocketStage.js"
 import { ListenError, type ListenErrorReason, listenErrorOf } from "./ListenError.js"
-import { defaultBacklog, defaultHandshakeTimeoutMs, type ListenOptions } from "./ListenOptions.js"
+import { defaultBacklog, defaultHandshakeTimeoutMs, type ListenerLimits, type ListenOptions } from "./ListenOptions.js"
 import type { TlsOptions } from "./TlsOptions.js"
 import { defaultWebSocketOptions, type WebSocketOptions } from "./WebSocketOptions.js"
 
@@ -38,6 +38,8 @@ export interface BoundListener {
   readonly port: number
   /** Connections that the protocol has. */
   connections(): number
+  /** Other limits from now on. */
+  configure(limits: ListenerLimits): void
   /** Reads the certificates again for all handshakes to come; what cannot be used leaves the old ones. Without TLS: nothing. */
   readonly reloadCertificates: Effect.Effect<void, ListenError>
 }
@@ -59,17 +61,18 @@ const makeStages = (
   options: ListenOptions,
   home: ConnectionHome,
   context: SecureContextOptions | undefined
-): { readonly first: Stage; readonly tls: TlsStage | undefined } => {
+): { readonly first: Stage; readonly tls: TlsStage | undefined; readonly webSocket: WebSocketStage | undefined } => {
   const carry: Stage = (socket, arrival) => {
     arrival.gate.arrived(arrival)
     carrySocket(home, socket, arrival, arrival.certificate)
   }
-  const webSocketStage = (ws: Partial<WebSocketOptions> | undefined): Stage =>
+  const webSocketStage = (ws: Partial<WebSocketOptions> | undefined): WebSocketStage =>
     new WebSocketStage({ ...defaultWebSocketOptions, ...ws }, (webSocket, socket, arrival) => {
       arrival.gate.arrived(arrival)
       carryWebSocket(home, webSocket, socket, arrival, arrival.certificate)
-    }).stage
-  const inner = options.kind === "ws" || options.kind === "wss" ? webSocketStage(options.ws) : carry
+    })
+  const webSocket = options.kind === "ws" || options.kind === "wss" ? webSocketStage(options.ws) : undefined
+  const inner = webSocket?.stage ?? carry
   const tls =
     (options.kind === "tls" || options.kind === "wss") && context !== undefined
       ? new TlsStage(context, options.tls, options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs, inner)
@@ -77,7 +80,7 @@ const makeStages = (
   const placed: Stage = (socket, arrival) => {
     if (arrival.gate.place(arrival)) (tls?.stage ?? inner)(socket, arrival)
   }
-  return { first: options.proxyProtocol === undefined ? placed : makeProxyStage(options.proxyProtocol, placed), tls }
+  return { first: options.proxyProtocol === undefined ? placed : makeProxyStage(options.proxyProtocol, placed), tls, webSocket }
 }
 
 /** Listens until the scope closes. */
@@ -105,8 +108,9 @@ export const listen = (
     const connectionOptions = yield* checked(() => withConnectionDefaults(options))
     const bucket = yield* checked(() => rate && new TokenBucket(rate.connectionsPerSecond, rate.burst))
     const refusals = new RefusalLog(limits, log, `${kind}:${host}:${port}`)
+    const admission = new Admission(limits, bucket)
     const gate = new AcceptGate(
-      new Admission(limits, bucket),
+      admission,
       refusals,
       options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs,
       nowMs,
@@ -116,7 +120,7 @@ export const listen = (
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
       log("error", "a protocol handler threw; its connection is ended", { address: connection.remoteAddress, detail })
     })
-    const { first, tls } = yield* checked(() => makeStages(options, home, certificates))
+    const { first, tls, webSocket } = yield* checked(() => makeStages(options, home, certificates))
 
     const onAcceptError = (error: Error): void => refusals.refused("accept-error", "", nowMs(), error.message)
     const server = new ListenerServer(at, gate, home, first, nowMs, onAcceptError)
@@ -135,7 +139,19 @@ export const listen = (
           })
     if (tlsOptions !== undefined) yield* followCertificates(tlsOptions, reloadCertificates)
     const bound = server.boundAddress()
-    return { kind, host: bound.address, port: bound.port, connections: () => home.connections.size, reloadCertificates }
+    const configure = (now: ListenerLimits) => {
+      admission.configure(now.rate)
+      home.configure(now)
+      if (webSocket !== undefined) webSocket.messageBytesMax = now.messageBytesMax
+    }
+    return {
+      kind,
+      host: bound.address,
+      port: bound.port,
+      connections: () => home.connections.size,
+      configure,
+      reloadCertificates
+    }
   })
 
 const checkTlsOptions = (options: TlsOptions): void => {

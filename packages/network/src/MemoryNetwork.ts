@@ -20,7 +20,7 @@ import { MemoryClient, type MemoryClientOptions, memoryCarrier } from "./interna
 import { TickFlush } from "./internal/TickFlush.js"
 import type { BoundListener } from "./Listener.js"
 import { ListenError } from "./ListenError.js"
-import type { ListenOptions } from "./ListenOptions.js"
+import type { ListenerLimits, ListenOptions } from "./ListenOptions.js"
 import { Network } from "./Network.js"
 
 export type { MemoryClient, MemoryClientOptions } from "./internal/MemoryPipe.js"
@@ -146,6 +146,13 @@ export class MemoryNetworkService {
     return port
   }
 
+  /** @internal */
+  configure(port: number, limits: ListenerLimits): void {
+    const listener = this.listenersByPort.get(port)
+    listener?.admission.configure(limits.rate)
+    listener?.home.configure(limits)
+  }
+
   isBound(port: number): boolean {
     return this.listenersByPort.has(port)
   }
@@ -193,6 +200,7 @@ const listenOn = (
       host,
       port: bound,
       connections: () => network.connections(bound),
+      configure: (limits) => network.configure(bound, limits),
       reloadCertificates: Effect.void
     }))
   )

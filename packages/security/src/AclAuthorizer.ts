@@ -4,6 +4,7 @@
  * Decisions are remembered per client and topic, up to a bound, and forgotten when the tenant's rules, its default or the user
  * change: a change of the rules holds from the next packet on. Superusers may do everything.
  */
+import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import type { AclRule } from "@effectmq/schemas/metadata/AclRule"
 import type { AclEffect, Tenant } from "@effectmq/schemas/metadata/Tenant"
 import type { User } from "@effectmq/schemas/metadata/User"
@@ -32,7 +33,7 @@ interface Shared {
   readonly audit: AuditService
   readonly deniedPublishes: Counter
   readonly deniedSubscribes: Counter
-  readonly allowedByDefault: boolean
+  readonly options: Live<AclAuthorizerOptions>
   readonly decisionsMax: number
   /** Made once per list of rules; the list is a new one when a rule changes. */
   readonly compiledByRules: WeakMap<ReadonlyArray<AclRule>, AclRules>
@@ -48,6 +49,7 @@ const compiled = (shared: Shared, rules: ReadonlyArray<AclRule>): AclRules => {
 
 class AclPermissions implements Permissions {
   private image: Image | undefined
+  private options: AclAuthorizerOptions | undefined
   private rulesOfTenant: ReadonlyArray<AclRule> | undefined
   private tenant: Tenant | undefined
   private user: User | undefined
@@ -94,20 +96,22 @@ class AclPermissions implements Permissions {
   /** Takes over what changed in the metadata since the last call; costs one comparison where nothing did. */
   private follow(): void {
     const image = this.shared.metadata.image()
-    if (image === this.image) return
-    const first = this.image === undefined
+    const options = this.shared.options.current
+    if (image === this.image && options === this.options) return
+    const sameOptions = options === this.options
     this.image = image
+    this.options = options
     const { principal } = this.subject
     const rulesOfTenant = aclRulesOf(image, principal.tenant)
     const tenant = image.tenantsById.get(principal.tenant)
     const user = principal.user === undefined ? undefined : userOf(image, principal.tenant, principal.user)
     // A tenant without rules has a new empty list each time.
     const sameRules = rulesOfTenant === this.rulesOfTenant || (rulesOfTenant.length === 0 && this.rulesOfTenant?.length === 0)
-    if (!first && sameRules && tenant === this.tenant && user === this.user) return
+    if (sameOptions && sameRules && tenant === this.tenant && user === this.user) return
     this.rulesOfTenant = rulesOfTenant
     this.tenant = tenant
     this.user = user
-    this.allowedByDefault = tenant?.aclDefault === undefined ? this.shared.allowedByDefault : tenant.aclDefault === "allow"
+    this.allowedByDefault = (tenant?.aclDefault ?? options.defaultEffect) === "allow"
     // A right that was taken away is gone at once; one that was given holds from the next login.
     this.superuser = principal.superuser && (user === undefined || user.superuser)
     const { address, clientId } = this.subject
@@ -124,10 +128,11 @@ class AclPermissions implements Permissions {
   }
 }
 
-export const layer = (options: AclAuthorizerOptions): Layer.Layer<Authorizer, never, Metadata | Audit | Meters> =>
+export const layer = (given: Options<AclAuthorizerOptions>): Layer.Layer<Authorizer, never, Metadata | Audit | Meters> =>
   Layer.effect(
     Authorizer,
     Effect.gen(function* () {
+      const options = liveOf(given)
       const meters = yield* Meters
       const denied = (action: string) =>
         meters.counter("effectmq_authorization_denied_total", "Actions that ACL rules denied.", { action })
@@ -136,8 +141,8 @@ export const layer = (options: AclAuthorizerOptions): Layer.Layer<Authorizer, ne
         audit: yield* Audit,
         deniedPublishes: denied("publish"),
         deniedSubscribes: denied("subscribe"),
-        allowedByDefault: options.defaultEffect === "allow",
-        decisionsMax: options.decisionsMax ?? decisionsMaxDefault,
+        options,
+        decisionsMax: options.current.decisionsMax ?? decisionsMaxDefault,
         compiledByRules: new WeakMap()
       }
       return { permissions: (subject) => new AclPermissions(shared, subject) }

@@ -6,15 +6,18 @@
  */
 import { Controller, stamp } from "@effectmq/metadata/Controller"
 import { Meters } from "@effectmq/metrics/Meters"
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { Audit } from "./Audit.js"
 import { type BanHere, Bans } from "./Bans.js"
-import { FlappingTable } from "./core/FlappingTable.js"
+import { type FlappingLimits, FlappingTable } from "./core/FlappingTable.js"
 
 export interface FlappingDetectorOptions {
+  /** Whether anybody is watched; default true. */
+  readonly enabled?: boolean
   /** Connects of one client within the window that are still let be; at least 1. */
   readonly connectsMax: number
   readonly windowSeconds: number
@@ -38,21 +41,29 @@ const waitingMax = 1000
 const reason = "connected too often"
 
 export const layer = (
-  options: FlappingDetectorOptions
+  given: Options<FlappingDetectorOptions>
 ): Layer.Layer<FlappingDetector, never, Bans | Controller | Audit | Meters> =>
   Layer.scoped(
     FlappingDetector,
     Effect.gen(function* () {
+      const options = liveOf(given)
       const bans = yield* Bans
       const controller = yield* Controller
       const audit = yield* Audit
       const meters = yield* Meters
       const flapping = meters.counter("effectmq_flapping_clients_total", "Clients banned because they connected too often.")
-      const table = new FlappingTable({
-        connectsMax: options.connectsMax,
-        windowMs: options.windowSeconds * 1000,
-        clientsMax: options.clientsMax ?? clientsMaxDefault
+      const limitsOf = ({ clientsMax, connectsMax, windowSeconds }: FlappingDetectorOptions): FlappingLimits => ({
+        connectsMax,
+        windowMs: windowSeconds * 1000,
+        clientsMax: clientsMax ?? clientsMaxDefault
       })
+      const table = new FlappingTable(limitsOf(options.current))
+      const stop = options.onChange((now) => {
+        table.limits = limitsOf(now)
+        // What was counted before it was turned off says nothing of what comes after it is turned on.
+        if (now.enabled === false) table.clear()
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(stop))
       const waiting = yield* Queue.dropping<BanHere>(waitingMax)
 
       const write = (ban: BanHere) =>
@@ -74,8 +85,8 @@ export const layer = (
 
       return {
         connected: (tenant, clientId, nowMs) => {
-          if (!table.connected(`${tenant}/${clientId}`, nowMs)) return false
-          const ban = { tenant, clientId, reason, untilMs: nowMs + options.banSeconds * 1000 }
+          if (options.current.enabled === false || !table.connected(`${tenant}/${clientId}`, nowMs)) return false
+          const ban = { tenant, clientId, reason, untilMs: nowMs + options.current.banSeconds * 1000 }
           bans.banHere(ban)
           waiting.unsafeOffer(ban)
           flapping.value += 1

@@ -10,6 +10,7 @@
  * - A certificate speaks for users of the listener's tenant only: whoever asks for another tenant needs a password there.
  * - A client of a tenant that does not exist is refused, also where the listener is of that tenant.
  */
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import { Metadata } from "@effectmq/metadata/Metadata"
 import { userOf } from "@effectmq/metadata/core/Image"
 import * as Context from "effect/Context"
@@ -36,13 +37,13 @@ const parseUsername = (username: string | undefined): { readonly tenant: string;
   return username === undefined || colon < 1 ? undefined : { tenant: username.slice(0, colon), user: username.slice(colon + 1) }
 }
 
-export const layer = (options: TenancyOptions = {}): Layer.Layer<Tenancy, never, Metadata | Audit> =>
+export const layer = (given: Options<TenancyOptions> = {}): Layer.Layer<Tenancy, never, Metadata | Audit> =>
   Layer.effect(
     Tenancy,
     Effect.gen(function* () {
       const metadata = yield* Metadata
       const audit = yield* Audit
-      const tenantInUsername = options.tenantInUsername ?? true
+      const options = liveOf(given)
 
       const refuse = ({ tenant, username, clientId, address }: Credentials): AuthenticationFailed => {
         const reason = "unknown-tenant"
@@ -54,7 +55,7 @@ export const layer = (options: TenancyOptions = {}): Layer.Layer<Tenancy, never,
         locate: (credentials) => {
           const image = metadata.image()
           const { tenant, username, certificateCommonName } = credentials
-          const asked = tenantInUsername ? parseUsername(username) : undefined
+          const asked = (options.current.tenantInUsername ?? true) ? parseUsername(username) : undefined
           if (asked !== undefined && image.tenantsById.has(asked.tenant)) {
             const isElsewhere = asked.tenant !== tenant
             return {

@@ -2,6 +2,7 @@
  * The port that says what a tenant may use. Adapters: `layer` (quotas in metadata over defaults), `fixed` for the same for all.
  */
 import { Metadata } from "@effectmq/metadata/Metadata"
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import type { TenantQuota } from "@effectmq/schemas/metadata/Tenant"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -42,25 +43,34 @@ export const fixed = (defaults: RateLimits = {}): TenantQuotasService => ({
 })
 
 /** A quota's own rate holds where it has one, even above the default. */
-export const layer = (defaults: RateLimits = {}): Layer.Layer<TenantQuotas, never, Metadata> =>
+export const layer = (defaultRates: Options<RateLimits> = {}): Layer.Layer<TenantQuotas, never, Metadata> =>
   Layer.scoped(
     TenantQuotas,
     Effect.gen(function* () {
       const metadata = yield* Metadata
+      const defaults = liveOf(defaultRates)
       const quota = (tenant: string) => metadata.image().tenantsById.get(tenant)?.quota ?? noQuota
       const limitsOf = (tenant: string): RateLimits => {
         const { publishMessagesPerSecondMax, publishBytesPerSecondMax } = quota(tenant)
         return {
-          messagesPerSecond: publishMessagesPerSecondMax ?? defaults.messagesPerSecond,
-          bytesPerSecond: publishBytesPerSecondMax ?? defaults.bytesPerSecond
+          messagesPerSecond: publishMessagesPerSecondMax ?? defaults.current.messagesPerSecond,
+          bytesPerSecond: publishBytesPerSecondMax ?? defaults.current.bytesPerSecond
         }
       }
       const { byTenant, rate } = limiters(limitsOf)
-      const stop = metadata.onChange((delta) => {
-        if (delta.before.tenantsById === delta.after.tenantsById) return
+      const configureAll = () => {
         for (const [tenant, limiter] of byTenant) limiter.configure(limitsOf(tenant))
+      }
+      const stopFollowing = metadata.onChange((delta) => {
+        if (delta.before.tenantsById !== delta.after.tenantsById) configureAll()
       })
-      yield* Effect.addFinalizer(() => Effect.sync(stop))
+      const stopListening = defaults.onChange(configureAll)
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          stopFollowing()
+          stopListening()
+        })
+      )
       return { quota, rate }
     })
   )

@@ -6,6 +6,7 @@
  *   broker that may listen on every address by now.
  * - A user that does not exist costs the same time as a wrong password, and gets the same answer, in SCRAM too.
  */
+import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import type { User } from "@effectmq/schemas/metadata/User"
 import { Metadata } from "@effectmq/metadata/Metadata"
 import { userOf } from "@effectmq/metadata/core/Image"
@@ -29,7 +30,7 @@ import { PasswordHash } from "./PasswordHash.js"
 export const scramMethod = "SCRAM-SHA-256"
 
 export interface UsersAuthenticatorOptions {
-  /** Lets clients without a user name in even though users exist; default false. */
+  /** Lets clients without a user name in even though users exist; default false. As it was first. */
   readonly allowAnonymous?: boolean
   /**
    * A client with a verified certificate is the user of its common name, without a password; default false. That user need not be in
@@ -55,14 +56,14 @@ const keysOfUser = (user: User | undefined): ScramKeys | undefined => {
   }
 }
 
-const make = (options: UsersAuthenticatorOptions) =>
+const make = (options: Live<UsersAuthenticatorOptions>) =>
   Effect.gen(function* () {
     const metadata = yield* Metadata
     const passwords = yield* PasswordHash
     const audit = yield* Audit
     const meters = yield* Meters
-    const allowAnonymous = options.allowAnonymous ?? false
-    const useCertificates = options.useCertificateCommonName ?? false
+    const allowAnonymous = options.current.allowAnonymous ?? false
+    const useCertificates = () => options.current.useCertificateCommonName ?? false
     /** Makes up salts for users that do not exist: the same one each time, as a real user's would be. */
     const salting = randomBytes(32)
     const counters = new Map(
@@ -96,17 +97,25 @@ const make = (options: UsersAuthenticatorOptions) =>
       )
 
     const nobodyExists = () => metadata.image().usersByName.size === 0
-    let everConfigured = allowAnonymous || useCertificates || !nobodyExists()
+    let everConfigured = allowAnonymous || useCertificates() || !nobodyExists()
     const stopListening = metadata.onChange((delta) => {
       if (delta.after.usersByName.size > 0) everConfigured = true
     })
-    yield* Effect.addFinalizer(() => Effect.sync(stopListening))
+    const stopFollowing = options.onChange(() => {
+      if (useCertificates()) everConfigured = true
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        stopListening()
+        stopFollowing()
+      })
+    )
     const isOpen = () => !everConfigured && nobodyExists()
 
     const anonymous = (tenant: string): Principal => ({ tenant, user: undefined, superuser: false })
 
     const certified = ({ certificateCommonName, tenant }: Credentials): Principal | undefined => {
-      if (!useCertificates || certificateCommonName === undefined || certificateCommonName === "") return undefined
+      if (!useCertificates() || certificateCommonName === undefined || certificateCommonName === "") return undefined
       const superuser = userOf(metadata.image(), tenant, certificateCommonName)?.superuser ?? false
       return { tenant, user: certificateCommonName, superuser }
     }
@@ -233,8 +242,9 @@ interface ExchangeAnswer {
 }
 
 export const layer = (
-  options: UsersAuthenticatorOptions = {}
-): Layer.Layer<Authenticator, never, Metadata | PasswordHash | Audit | Meters> => Layer.scoped(Authenticator, make(options))
+  options: Options<UsersAuthenticatorOptions> = {}
+): Layer.Layer<Authenticator, never, Metadata | PasswordHash | Audit | Meters> =>
+  Layer.scoped(Authenticator, make(liveOf(options)))
 
 /** Lets everybody in as nobody in particular, whatever they say they are. */
 export const layerAnonymous: Layer.Layer<Authenticator> = Layer.succeed(Authenticator, {

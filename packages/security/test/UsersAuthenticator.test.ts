@@ -1,5 +1,6 @@
 import { Meters } from "@effectmq/metrics/Meters"
 import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
+import { LiveCell, type Options } from "@effectmq/schemas/config/Live"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -35,7 +36,7 @@ interface World {
 }
 
 const inWorld = (
-  options: UsersAuthenticator.UsersAuthenticatorOptions,
+  options: Options<UsersAuthenticator.UsersAuthenticatorOptions>,
   test: (world: World) => Effect.Effect<unknown, unknown>,
   prepare: (metadata: TestMetadata) => Effect.Effect<unknown, unknown> = () => Effect.void
 ) =>
@@ -161,6 +162,22 @@ describe("UsersAuthenticator", () => {
       (metadata) => addUser(metadata, "anna", "right")
     )
   )
+
+  it.live("takes the common name of a certificate from when that is wanted, and then is open no more", () => {
+    const options = new LiveCell({ useCertificateCommonName: false })
+    return inWorld(options, ({ authenticator }) =>
+      Effect.gen(function* () {
+        const certified = credentials(undefined, undefined, { certificateCommonName: "sensor-7" })
+        expect((yield* authenticator.authenticate(certified)).user).toBeUndefined()
+        expect(authenticator.open()).toBe(true)
+        options.set({ useCertificateCommonName: true })
+        expect((yield* authenticator.authenticate(certified)).user).toBe("sensor-7")
+        options.set({ useCertificateCommonName: false })
+        expect(authenticator.open()).toBe(false)
+        expect(yield* Effect.flip(authenticator.authenticate(certified))).toMatchObject({ reason: "not-authorized" })
+      })
+    )
+  })
 
   it.live("takes the common name of a certificate, where that is wanted", () =>
     Effect.all([

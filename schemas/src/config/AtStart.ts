@@ -58,8 +58,7 @@ export const atStartGroups: ReadonlyArray<Group> = [
       "mqtt.proxy.mode",
       "mqtt.proxy.trustedAddresses",
       "admin.http.host",
-      "admin.http.port",
-      "metrics.enabled"
+      "admin.http.port"
     ]
   },
   { reason: "it decides what the ports may listen on", keys: ["auth.allowAnonymous"] },
@@ -69,33 +68,6 @@ export const atStartGroups: ReadonlyArray<Group> = [
   {
     reason: "the logs of messages and sessions are opened with it",
     keys: ["mqtt.log.engine", "mqtt.log.durability", "mqtt.log.shards", "mqtt.log.retentionSeconds", "mqtt.log.retentionBytes"]
-  },
-  {
-    reason: "no part of a running node follows it",
-    keys: [
-      "limits.connectionsPerSecond",
-      "limits.tenant.messagesPerSecond",
-      "limits.tenant.bytesPerSecond",
-      "mqtt.flapping.enabled",
-      "mqtt.flapping.connectsMax",
-      "mqtt.flapping.windowSeconds",
-      "mqtt.flapping.banSeconds",
-      "alarms.memoryPercent",
-      "alarms.eventLoopDelayMs",
-      "alarms.walSyncMs",
-      "alarms.nearLimitPercent",
-      "auth.certificateUsers",
-      "auth.defaultAcl",
-      "mqtt.connectTimeoutSeconds",
-      "mqtt.tenantInUsername",
-      "mqtt.sharedSubscription.strategy",
-      "mqtt.session.offlineMax",
-      "mqtt.retained.messagesMax",
-      "mqtt.retained.bytesMax",
-      "mqtt.retained.payloadBytesMax",
-      "mqtt.delayed.countMax",
-      "mqtt.delayed.bytesMax"
-    ]
   }
 ]
 

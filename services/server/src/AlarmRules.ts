@@ -17,6 +17,7 @@ import type { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { type AlarmRule, Alarms, thresholdRule } from "@effectmq/metrics/Alarms"
 import { type HistogramSummary, Meters } from "@effectmq/metrics/Meters"
 import { ConnectionLimits } from "@effectmq/network/ConnectionLimits"
+import type { Live } from "@effectmq/schemas/config/Live"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { StorageError } from "@effectmq/storage/StorageError"
@@ -50,15 +51,18 @@ const noSyncs: HistogramSummary = { count: 0, sum: 0 }
 const percent = (part: number, whole: number): number => Math.round((100 * part) / whole)
 const milliseconds = (seconds: number): number => Math.round(seconds * 1000)
 
-export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyArray<AlarmRule> => {
-  const above = (name: string, high: number, read: () => number, describe: (value: number) => string) =>
-    thresholdRule({ name, read, high, low: clearAt * high, describe })
+export const alarmRules = (live: Live<Settings>, sources: AlarmSources): ReadonlyArray<AlarmRule> => {
+  const setting = (key: AlarmKey | LimitKey): number => live.current[key]
+  const above = (name: string, high: () => number, read: () => number, describe: (value: number) => string): AlarmRule => ({
+    name,
+    check: (raised) => thresholdRule({ name, read, high: high(), low: clearAt * high(), describe }).check(raised)
+  })
   const nearLimit = (name: string, key: LimitKey, what: string, read: () => number) =>
     above(
       name,
-      (settings["alarms.nearLimitPercent"] / 100) * settings[key],
+      () => (setting("alarms.nearLimitPercent") / 100) * setting(key),
       read,
-      (count) => `${count} ${what}, ${percent(count, settings[key])} % of ${key}`
+      (count) => `${count} ${what}, ${percent(count, setting(key))} % of ${key}`
     )
   let syncsBefore = sources.walSyncs()
   /** Over the syncs since the last look. */
@@ -79,19 +83,19 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
     },
     above(
       "storage-slow",
-      settings["alarms.walSyncMs"] / 1000,
+      () => setting("alarms.walSyncMs") / 1000,
       meanSyncSeconds,
       (seconds) => `a sync of the write-ahead log takes ${milliseconds(seconds)} ms`
     ),
     above(
       "event-loop-slow",
-      settings["alarms.eventLoopDelayMs"] / 1000,
+      () => setting("alarms.eventLoopDelayMs") / 1000,
       () => sources.eventLoopDelaySeconds() ?? 0,
       (seconds) => `the event loop is ${milliseconds(seconds)} ms late`
     ),
     above(
       "memory-high",
-      (settings["alarms.memoryPercent"] / 100) * sources.machineBytes,
+      () => (setting("alarms.memoryPercent") / 100) * sources.machineBytes,
       sources.residentBytes,
       (bytes) => `${Math.round(bytes / 1024 / 1024)} MiB of memory, ${percent(bytes, sources.machineBytes)} % of the machine's`
     ),
@@ -103,6 +107,8 @@ export const alarmRules = (settings: Settings, sources: AlarmSources): ReadonlyA
     nearLimit("delayed-bytes-near-limit", "mqtt.delayed.bytesMax", "bytes of delayed messages", sources.delayedBytes)
   ]
 }
+
+type AlarmKey = "alarms.memoryPercent" | "alarms.eventLoopDelayMs" | "alarms.walSyncMs" | "alarms.nearLimitPercent"
 
 type LimitKey =
   | "limits.connectionsMax"
@@ -120,7 +126,7 @@ const machineBytes = (): number => {
 }
 
 export const layer = (
-  settings: Settings
+  live: Live<Settings>
 ): Layer.Layer<never, never, Alarms | ConnectionLimits | Messaging | Meters | Sessions | ShardEngines> =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
@@ -132,7 +138,7 @@ export const layer = (
       const sessions = yield* Sessions
       const largest = (of: (space: TenantSpace) => number) =>
         messaging.spaces().reduce((most, space) => Math.max(most, of(space)), 0)
-      const rules = alarmRules(settings, {
+      const rules = alarmRules(live, {
         storageError: () => engines.all.map((engine) => engine.fenced()).find((error) => error !== undefined),
         connections: () => limits.connections(),
         persistentSessions: () => largest((space) => sessions.ofTenant(space.tenant)?.persistentCount ?? 0),

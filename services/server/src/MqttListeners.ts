@@ -6,7 +6,7 @@
  */
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import { defaultConnectionOptions } from "@effectmq/network/ConnectionOptions"
-import type { ListenOptions } from "@effectmq/network/ListenOptions"
+import type { ListenerLimits, ListenOptions } from "@effectmq/network/ListenOptions"
 import type { TlsOptions } from "@effectmq/network/TlsOptions"
 import { defaultWebSocketOptions } from "@effectmq/network/WebSocketOptions"
 import * as Data from "effect/Data"
@@ -47,7 +47,8 @@ const tlsOptions = (settings: Settings): TlsOptions | undefined => {
   }
 }
 
-const commonOptions = (settings: Settings) => {
+/** What may change while they listen. */
+export const listenerLimits = (settings: Settings): ListenerLimits => {
   const perSecond = settings["limits.connectionsPerSecond"]
   // Room for two of the largest packets, so that a reader of normal speed is never ended for them.
   const outputBytesMax = Math.max(defaultConnectionOptions.outputBytesMax, 2 * settings["mqtt.maxPacketSizeBytes"])
@@ -55,7 +56,8 @@ const commonOptions = (settings: Settings) => {
     connectTimeoutMs: settings["mqtt.connectTimeoutSeconds"] * 1000,
     outputBytesMax,
     rate: perSecond === 0 ? undefined : { connectionsPerSecond: perSecond, burst: perSecond },
-    proxyProtocol: { mode: settings["mqtt.proxy.mode"], trustedAddresses: settings["mqtt.proxy.trustedAddresses"] }
+    // It may hold several packets.
+    messageBytesMax: 2 * settings["mqtt.maxPacketSizeBytes"] + 64 * 1024
   }
 }
 
@@ -65,11 +67,11 @@ export const mqttListeners = (
   open: boolean
 ): Either.Either<ReadonlyArray<NamedListener>, OpenBeyondLoopback> =>
   Either.gen(function* () {
-    const common = commonOptions(settings)
+    const { messageBytesMax, ...limits } = listenerLimits(settings)
+    const proxyProtocol = { mode: settings["mqtt.proxy.mode"], trustedAddresses: settings["mqtt.proxy.trustedAddresses"] }
+    const common = { ...limits, proxyProtocol }
     const tls = tlsOptions(settings)
-    // A WebSocket message may hold several packets.
-    const ws = { path: settings["mqtt.ws.path"], messageBytesMax: 2 * settings["mqtt.maxPacketSizeBytes"] + 64 * 1024 }
-    const webSocket = { ...defaultWebSocketOptions, ...ws }
+    const webSocket = { ...defaultWebSocketOptions, path: settings["mqtt.ws.path"], messageBytesMax }
     const listeners: Array<NamedListener> = []
     const at = function* (transport: "tcp" | "ws" | "tls" | "wss") {
       const key = `mqtt.${transport}.host` as const

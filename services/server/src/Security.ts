@@ -15,6 +15,7 @@ import * as PasswordHash from "@effectmq/security/PasswordHash"
 import * as Tenancy from "@effectmq/security/Tenancy"
 import * as TenantQuotas from "@effectmq/security/TenantQuotas"
 import * as UsersAuthenticator from "@effectmq/security/UsersAuthenticator"
+import type { Live } from "@effectmq/schemas/config/Live"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
 import * as LocalAnonymous from "./LocalAnonymous.js"
@@ -29,35 +30,33 @@ export type SecurityParts =
   | PasswordHash.PasswordHash
   | Audit
 
-const authenticator = (settings: Settings) => {
-  const users = UsersAuthenticator.layer({
+const authenticator = (live: Live<Settings>) => {
+  const options = live.map((settings) => ({
     allowAnonymous: settings["auth.allowAnonymous"],
     useCertificateCommonName: settings["auth.certificateUsers"]
-  })
-  return settings["auth.allowAnonymous"] ? users : Layer.provide(LocalAnonymous.layer, users)
+  }))
+  const users = UsersAuthenticator.layer(options)
+  return options.current.allowAnonymous ? users : Layer.provide(LocalAnonymous.layer, users)
 }
 
 /** What a tenant has no quota for is as configured. */
-const quotas = (settings: Settings) =>
-  TenantQuotas.layer({
-    messagesPerSecond: settings["limits.tenant.messagesPerSecond"],
-    bytesPerSecond: settings["limits.tenant.bytesPerSecond"]
-  })
+const quotas = (settings: Settings) => ({
+  messagesPerSecond: settings["limits.tenant.messagesPerSecond"],
+  bytesPerSecond: settings["limits.tenant.bytesPerSecond"]
+})
 
-const flapping = (settings: Settings) =>
-  settings["mqtt.flapping.enabled"]
-    ? FlappingDetector.layer({
-        connectsMax: settings["mqtt.flapping.connectsMax"],
-        windowSeconds: settings["mqtt.flapping.windowSeconds"],
-        banSeconds: settings["mqtt.flapping.banSeconds"]
-      })
-    : FlappingDetector.layerOff
+const flapping = (settings: Settings) => ({
+  enabled: settings["mqtt.flapping.enabled"],
+  connectsMax: settings["mqtt.flapping.connectsMax"],
+  windowSeconds: settings["mqtt.flapping.windowSeconds"],
+  banSeconds: settings["mqtt.flapping.banSeconds"]
+})
 
-export const layer = (settings: Settings): Layer.Layer<SecurityParts, never, Metadata | Controller | Meters> =>
+export const layer = (live: Live<Settings>): Layer.Layer<SecurityParts, never, Metadata | Controller | Meters> =>
   Layer.mergeAll(
-    authenticator(settings),
-    AclAuthorizer.layer({ defaultEffect: settings["auth.defaultAcl"] }),
-    flapping(settings),
-    Tenancy.layer({ tenantInUsername: settings["mqtt.tenantInUsername"] }),
-    quotas(settings)
+    authenticator(live),
+    AclAuthorizer.layer(live.map((settings) => ({ defaultEffect: settings["auth.defaultAcl"] }))),
+    FlappingDetector.layer(live.map(flapping)),
+    Tenancy.layer(live.map((settings) => ({ tenantInUsername: settings["mqtt.tenantInUsername"] }))),
+    TenantQuotas.layer(live.map(quotas))
   ).pipe(Layer.provideMerge(Bans.layer()), Layer.provideMerge(Layer.mergeAll(PasswordHash.layer(), AuditLog.layer())))

@@ -11,6 +11,7 @@ import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
 import * as DirectoryLock from "@effectmq/storage/DirectoryLock"
 import * as ShardEngines from "@effectmq/storage/ShardEngines"
+import type { Live } from "@effectmq/schemas/config/Live"
 import type { Settings } from "@effectmq/schemas/config/Settings"
 import * as Layer from "effect/Layer"
 import * as AdminApi from "./admin/AdminApi.js"
@@ -26,12 +27,12 @@ import * as Security from "./Security.js"
 import { ServerSettings, type ServerSettingsService } from "./ServerSettings.js"
 import * as StorageFault from "./StorageFault.js"
 
-const admin = (settings: Settings) =>
+const admin = (settings: Settings, live: Live<Settings>) =>
   AdminServer.layer({
     host: settings["admin.http.host"],
     port: settings["admin.http.port"],
     token: settings["admin.token"],
-    metrics: settings["metrics.enabled"]
+    metrics: live.map((now) => now["metrics.enabled"])
   })
 
 const storage = (settings: Settings) =>
@@ -55,16 +56,16 @@ export const layer = (serverSettings: ServerSettingsService) => {
   const { live } = serverSettings
   const { settings } = serverSettings.atStart
   return AdminApi.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(settings), ClusterAlarms.layer, StorageFault.layer)),
-    Layer.provideMerge(Mqtt.layer(settings, live)),
-    Layer.provideMerge(Messaging.layer(messagingOptions(settings))),
-    Layer.provideMerge(Security.layer(settings)),
+    Layer.provideMerge(Layer.mergeAll(AlarmRules.layer(live), ClusterAlarms.layer, StorageFault.layer)),
+    Layer.provideMerge(Mqtt.layer(live)),
+    Layer.provideMerge(Messaging.layer(live.map(messagingOptions))),
+    Layer.provideMerge(Security.layer(live)),
     // From here upward the settings are those of the cluster.
     Layer.provideMerge(ClusterSettings.layer),
     Layer.provideMerge(Cluster.layer(settings)),
     Layer.provideMerge(storage(settings)),
     Layer.provideMerge(ConnectionLimits.layer(live.map(connectionLimits))),
-    Layer.provideMerge(Layer.mergeAll(admin(settings), Alarms.layer(), ProcessMeters.layer())),
+    Layer.provideMerge(Layer.mergeAll(admin(settings, live), Alarms.layer(), ProcessMeters.layer())),
     Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, serverSettings))),
     // Before the first port is bound: a second start on the same data is told so, and not that a port is taken.
     Layer.provideMerge(DirectoryLock.layer(resolve(settings["data.dir"])))

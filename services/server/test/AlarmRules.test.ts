@@ -1,9 +1,10 @@
+import { LiveCell } from "@effectmq/schemas/config/Live"
 import { settingsWith } from "@effectmq/schemas/config/Settings"
 import { StorageError } from "@effectmq/storage/StorageError"
 import { describe, expect, it } from "vitest"
 import { alarmRules, type AlarmSources } from "../src/AlarmRules.js"
 
-const settings = settingsWith({
+const started = settingsWith({
   "limits.connectionsMax": 1000,
   "mqtt.session.persistentMax": 1000,
   "mqtt.retained.messagesMax": 100,
@@ -30,6 +31,7 @@ class Node {
   syncs = { count: 10, sum: 100 }
   private readonly raised = new Map<string, string>()
   private readonly rules
+  readonly settings = new LiveCell(started)
 
   constructor() {
     const sources: AlarmSources = {
@@ -45,7 +47,7 @@ class Node {
       eventLoopDelaySeconds: () => this.delaySeconds,
       walSyncs: () => this.syncs
     }
-    this.rules = alarmRules(settings, sources)
+    this.rules = alarmRules(this.settings, sources)
   }
 
   look(): Record<string, string> {
@@ -93,6 +95,31 @@ describe("alarms", () => {
       "delayed-near-limit": "100 delayed messages, 100 % of mqtt.delayed.countMax",
       "delayed-bytes-near-limit": "10000 bytes of delayed messages, 100 % of mqtt.delayed.bytesMax"
     })
+  })
+
+  it("follow thresholds that change", () => {
+    const node = new Node()
+    node.residentBytes = 300 * 1024 * 1024
+    node.delaySeconds = 0.15
+    node.connections = 500
+    const slowSyncs = () => {
+      node.syncs = { count: node.syncs.count + 10, sum: node.syncs.sum + 2 }
+    }
+    slowSyncs()
+    expect(node.look()).toEqual({})
+    node.settings.set({
+      ...started,
+      "alarms.memoryPercent": 20,
+      "alarms.eventLoopDelayMs": 100,
+      "alarms.walSyncMs": 150,
+      "alarms.nearLimitPercent": 40
+    })
+    slowSyncs()
+    const raised = ["storage-slow", "event-loop-slow", "memory-high", "connections-near-limit"]
+    expect(Object.keys(node.look()).sort()).toEqual([...raised].sort())
+    node.settings.set(started)
+    slowSyncs()
+    expect(node.look()).toEqual({})
   })
 
   it("tell of memory and of a late event loop", () => {

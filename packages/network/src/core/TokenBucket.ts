@@ -8,8 +8,8 @@ export class TokenBucket {
   private filledAtMs: number | undefined = undefined
 
   constructor(
-    private readonly perSecond: number,
-    private readonly burst: number
+    readonly perSecond: number,
+    readonly burst: number
   ) {
     if (!(perSecond > 0) || !(burst >= 1)) throw new Error(`token bucket: ${perSecond} per second, burst ${burst}`)
     this.tokens = burst

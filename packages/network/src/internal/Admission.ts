@@ -2,15 +2,22 @@
  * Whether one more connection may come in: what is asked before anything is read from it.
  */
 import type { ConnectionLimitsService, RefusalReason } from "../ConnectionLimits.js"
-import type { TokenBucket } from "../core/TokenBucket.js"
+import type { ConnectionRate } from "../ListenOptions.js"
+import { TokenBucket } from "../core/TokenBucket.js"
 
 export class Admission {
   closed = false
 
   constructor(
     private readonly limits: ConnectionLimitsService,
-    private readonly rate: TokenBucket | undefined
+    private rate: TokenBucket | undefined
   ) {}
+
+  /** Another rate from now on; one that is the same keeps what it has counted. */
+  configure(rate: ConnectionRate | undefined): void {
+    if (rate?.connectionsPerSecond === this.rate?.perSecond && rate?.burst === this.rate?.burst) return
+    this.rate = rate && new TokenBucket(rate.connectionsPerSecond, rate.burst)
+  }
 
   /** Takes a place, or says why there is none. A refused one has used up its token of the rate. */
   enter(nowMs: number): RefusalReason | undefined {

@@ -7,6 +7,7 @@
 import type { Counter, MetersService } from "@effectmq/metrics/Meters"
 import type { CloseReason, ConnectionAcceptor, PeerCertificate, TransportKind } from "../Connection.js"
 import type { ConnectionOptions } from "../ConnectionOptions.js"
+import type { ListenerLimits } from "../ListenOptions.js"
 import type { Carrier } from "./Carrier.js"
 import { closing, fromNextScan, open, type PeerAddress, StreamConnection } from "./StreamConnection.js"
 import type { TickFlush } from "./TickFlush.js"
@@ -30,7 +31,8 @@ const closeReasons: ReadonlyArray<CloseReason> = [
 export class ConnectionHome {
   readonly highWaterMarkBytes: number
   readonly lowWaterMarkBytes: number
-  readonly outputBytesMax: number
+  outputBytesMax: number
+  private connectTimeoutMs: number
   readonly receivedBytes: Counter
   readonly sentBytes: Counter
   readonly connections = new Set<StreamConnection>()
@@ -51,12 +53,18 @@ export class ConnectionHome {
     this.highWaterMarkBytes = options.highWaterMarkBytes
     this.lowWaterMarkBytes = options.lowWaterMarkBytes
     this.outputBytesMax = options.outputBytesMax
+    this.connectTimeoutMs = options.connectTimeoutMs
     const transport = { transport: kind }
     this.accepted = meters.counter("effectmq_connections_accepted_total", "Connections given to a protocol", transport)
     this.receivedBytes = meters.counter("effectmq_network_received_bytes_total", "Bytes received", transport)
     this.sentBytes = meters.counter("effectmq_network_sent_bytes_total", "Bytes sent", transport)
     for (const reason of closeReasons)
       this.closedByReason.set(reason, meters.counter("effectmq_connections_closed_total", "Ended connections", { reason }))
+  }
+
+  configure({ connectTimeoutMs, outputBytesMax }: ListenerLimits): void {
+    this.connectTimeoutMs = connectTimeoutMs
+    this.outputBytesMax = Math.max(this.outputBytesMax, outputBytesMax)
   }
 
   /** Makes the connection and its protocol's handler. Nothing may be received before this returns. */
@@ -77,7 +85,8 @@ export class ConnectionHome {
 
   /** @param nowMs whole milliseconds of a clock that does not jump */
   scan(nowMs: number): void {
-    const { closeTimeoutMs, connectTimeoutMs } = this.options
+    const { connectTimeoutMs } = this
+    const { closeTimeoutMs } = this.options
     for (const connection of this.connections) {
       if (connection.sinceMs === fromNextScan) {
         connection.sinceMs = nowMs

@@ -55,6 +55,11 @@ export class WebSocketStage {
     })
   }
 
+  /** For connections to come. */
+  set messageBytesMax(bytes: number) {
+    this.webSockets.options.maxPayload = bytes
+  }
+
   readonly stage: Stage = (socket, arrival) => {
     arrival.gate.wait(arrival)
     this.server.emit("connection", socket)

@@ -20,10 +20,15 @@ export class FlappingTable {
   /** In the order in which the windows opened. */
   private readonly windowsByClient = new Map<string, Window>()
 
-  constructor(private readonly limits: FlappingLimits) {}
+  /** @param limits may be replaced: a window that is open is judged by the new ones. */
+  constructor(public limits: FlappingLimits) {}
 
   get size(): number {
     return this.windowsByClient.size
+  }
+
+  clear(): void {
+    this.windowsByClient.clear()
   }
 
   /** Counts a connect; true where it is one too many. The count then begins anew. */

@@ -13,6 +13,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { RouteNotFound } from "@effect/platform/HttpServerError"
 import * as FileSystem from "@effect/platform/FileSystem"
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -30,7 +31,7 @@ export interface AdminServerOptions {
   readonly port: number
   readonly token: string | undefined
   /** Whether `/metrics` is served. */
-  readonly metrics: boolean
+  readonly metrics: Options<boolean>
   readonly timeouts?: AdminTimeouts
 }
 
@@ -121,9 +122,14 @@ const make = (options: AdminServerOptions) =>
   Effect.gen(function* () {
     const server = yield* bound(options)
     let api: ApiApp | undefined
-    const open = options.metrics ? HttpRouter.concat(Health.router, Scrape.router) : Health.router
+    const metrics = liveOf<boolean>(options.metrics)
+    const healthAndMetrics = HttpRouter.concat(Health.router, Scrape.router)
     const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-      request.url.startsWith(apiPrefix) ? Effect.zipRight(guard(options.token), api ?? Effect.fail(notServing)) : open
+      request.url.startsWith(apiPrefix)
+        ? Effect.zipRight(guard(options.token), api ?? Effect.fail(notServing))
+        : metrics.current
+          ? healthAndMetrics
+          : Health.router
     )
     const limited = HttpIncomingMessage.withMaxBodySize(withErrors(app), Option.some(FileSystem.Size(bodyBytesMax)))
     const handler = yield* NodeHttpServer.makeHandler(HttpMiddleware.withLoggerDisabled(limited))
