@@ -114,11 +114,11 @@ export const dynamicMessages = ({ shows, set, unset, metric, connect, published 
     ] as const) {
       shows(key, "a client from before is slowed", async () => {
         const client = await connect()
-        const before = await metric("effectmq_mqtt_rate_limited")
+        const before = await metric("effectmq_mqtt_rate_limited_total")
         await set(key, most)
         // Worth a hundred seconds and more.
         client.sendBytes(Buffer.concat(Array.from({ length: 200 }, () => client.encode(client.publishPacket("rate", "x", 0, 0)))))
-        await until(async () => (await metric("effectmq_mqtt_rate_limited")) > before, "it is slowed")
+        await until(async () => (await metric("effectmq_mqtt_rate_limited_total")) > before, "it is slowed")
         client.send({ cmd: "pingreq" })
         await unset(key)
         await client.expectPacket("pingresp")
