@@ -15,7 +15,6 @@ import { MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import type { MetadataEvent } from "@effectmq/schemas/metadata/MetadataEvent"
 import type { CommandEntry, Entry } from "@effectmq/schemas/raft/Entry"
 import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
@@ -26,6 +25,7 @@ import { Replica, type Step, stepOf } from "./core/Replica.js"
 import { ImageView } from "./internal/ImageView.js"
 import { outcomeOf, type Offer, leaderLost, notLeader, unavailable } from "./internal/Outcomes.js"
 import { readContent, writeContent } from "./internal/snapshots.js"
+import { uptimeMs } from "./internal/uptime.js"
 
 export interface MetadataMachineOptions {
   /** Commands beyond these are refused as `overloaded`. */
@@ -217,7 +217,7 @@ export class MetadataMachine implements StateMachine {
         Effect.forever(
           Effect.zipRight(
             Effect.sleep(sweepMs),
-            Effect.map(Clock.currentTimeMillis, (now) => this.sweep(now))
+            Effect.map(uptimeMs, (now) => this.sweep(now))
           )
         )
       )

@@ -29,6 +29,8 @@ export interface MetadataStoreOptions {
   readonly clusterId?: string | undefined
   readonly raft?: Partial<RaftNodeOptions> | undefined
   readonly machine?: Partial<MetadataMachineOptions> | undefined
+  /** A command is answered within this time. */
+  readonly submitMsMax?: number | undefined
 }
 
 /** The store is damaged, of another release, or belongs to another node. */

@@ -145,17 +145,19 @@ export const make = (
         )
       })
 
+    /** Whoever waits for a run that begins after another one waits no longer than anybody else. */
+    const inTime = Effect.timeoutFail({ duration: options.syncMsMax ?? syncMsMax, onTimeout: () => noMajority })
     const barrier = Effect.flatMap(
       askAny((peer) => peer.readBarrier),
       ({ version }) => view.whenShown(version)
-    ).pipe(Effect.timeoutFail({ duration: options.syncMsMax ?? syncMsMax, onTimeout: () => noMajority }))
+    ).pipe(inTime)
     const metadata: MetadataService = {
       image: () => view.image(),
       sync: Effect.map(
         sharedRuns(
           Effect.suspend(() => (fault === undefined ? barrier : Effect.fail(fault))),
           scope
-        ),
+        ).pipe(inTime),
         () => view.image()
       ),
       isStale: () => following.isStale,

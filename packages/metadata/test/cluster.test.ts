@@ -207,4 +207,26 @@ describe("a silent node", () => {
     await until(() => three.logged.some((line) => line.includes("takes this node as alive again")))
     expect(three.logged.some((line) => line.includes("the cluster has fenced this node"))).toBe(true)
   })
+
+  it("answer in time although the calendar is set back, and do not fence each other when it is set forward", async () => {
+    const three = cluster([1, 2, 3], { submitMsMax: 2_000, liveness: { heartbeatMs: 20, silentMsMax: 60_000 } })
+    await three.startAll()
+    const leader = await three.leader()
+    const fenced = () => [...leader.metadata.image().nodesById.values()].filter(({ fencedAtMs }) => fencedAtMs !== undefined)
+    const now = Date.now
+    try {
+      Date.now = () => now() + 86_400_000
+      const rolls = three.logged.length
+      await submit(leader, topic("day"))
+      await new Promise((resolve) => setTimeout(resolve, 60))
+      expect(fenced()).toEqual([])
+      expect(three.logged.slice(rolls).filter((line) => line.includes("fenced"))).toEqual([])
+      for (const { nodeId } of others(three.running.values(), leader)) three.cutOff.add(nodeId)
+      const late = outcome(leader, topic("late"))
+      Date.now = () => now() - 86_400_000
+      expect(await late).toMatchObject({ left: { _tag: "MetadataUnavailable" } })
+    } finally {
+      Date.now = now
+    }
+  })
 })

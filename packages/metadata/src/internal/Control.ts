@@ -5,7 +5,6 @@
 import type { ClusterStatus } from "@effectmq/schemas/admin/Cluster"
 import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import type { Member } from "@effectmq/schemas/raft/Membership"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ClusterControlService } from "../ClusterControl.js"
@@ -15,6 +14,7 @@ import { type SnapshotContent, writeSnapshot } from "../core/SnapshotFormat.js"
 import type { MetadataService } from "../Metadata.js"
 import type { Leaders } from "./Leaders.js"
 import { breathe } from "./snapshots.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface ControlParts {
   readonly nodeId: number
@@ -55,12 +55,12 @@ export const make = (parts: ControlParts): Control => {
     waitMsMax = leaderMsMax
   ): Effect.Effect<A, MetadataError> =>
     Effect.gen(function* () {
-      const untilMs = (yield* Clock.currentTimeMillis) + waitMsMax
+      const untilMs = (yield* uptimeMs) + waitMsMax
       let last = new MetadataUnavailable({ reason: "no-leader", message: "no leader is known" })
-      while ((yield* Clock.currentTimeMillis) < untilMs) {
+      while ((yield* uptimeMs) < untilMs) {
         const leader = leaders.now()
         if (leader !== undefined) {
-          const leftMs = untilMs - (yield* Clock.currentTimeMillis)
+          const leftMs = untilMs - (yield* uptimeMs)
           const outrun = Effect.zipRight(leaders.after(leader), Effect.fail(lost))
           const called = Effect.timeoutFail(call(peerOf(leader.member)), { duration: leftMs, onTimeout: () => lost })
           const answer = yield* Effect.either(Effect.raceFirst(called, outrun))

@@ -1,22 +1,24 @@
 /**
  * Carries commands to the leader on another node: those that come together travel in one call.
  *
- * Every command is answered: `Lost` where it may have arrived and no answer came, as when another node leads meanwhile.
+ * Every command is answered, soon after its deadline at the latest: `Lost` where it may have arrived and no answer came, as when
+ * another node leads meanwhile.
  */
 import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { MetadataCommand } from "@effectmq/schemas/metadata/MetadataCommand"
 import type { SubmitOutcome, SubmittedCommand } from "@effectmq/schemas/rpc/MetadataRpcs"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ClusterPeersService } from "../ClusterPeers.js"
 import { isOther, type Leader, type Leaders } from "./Leaders.js"
 import { leaderLost, notLeader } from "./Outcomes.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface Try {
   readonly command: MetadataCommand
   readonly basisVersion: number
   readonly attempt: number
+  /** By `uptimeMs`. */
   readonly deadlineMs: number
 }
 
@@ -30,6 +32,7 @@ interface Waiting {
 const commandsPerCallMax = 256
 const lengthPerCallMax = 256 * 1024
 const callsUnderWayMax = 8
+const sweepMs = 100
 /** The leader answers by the deadline; its answer has so long to come back. */
 const returnMs = 500
 
@@ -76,8 +79,18 @@ export class Forwarder {
         Effect.forkIn(scope)
       )
     })
-    return Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
+    const turns = Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
+    const sweeps = Effect.forever(Effect.zipRight(Effect.sleep(sweepMs), this.sweep))
+    return Effect.zipRight(Effect.forkIn(sweeps, scope), turns)
   }
+
+  /** Those behind calls that are not answered do not wait for longer than others. */
+  private readonly sweep = Effect.map(uptimeMs, (now) => {
+    const late = this.waiting.filter(({ deadlineMs }) => deadlineMs <= now)
+    if (late.length === 0) return
+    this.waiting = this.waiting.filter(({ deadlineMs }) => deadlineMs > now)
+    for (const { answer } of late) answer(notLeader(0, 0))
+  })
 
   private mayCall(): boolean {
     return this.waiting.length > 0 && this.underWay < callsUnderWayMax
@@ -109,7 +122,7 @@ export class Forwarder {
       for (const entry of batch) entry.answer(outcome)
     }
     return Effect.gen(this, function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* uptimeMs
       const waitMsMax = Math.max(0, ...batch.map((entry) => entry.deadlineMs - now))
       const request = { term: leader.term, commands: batch.map((entry) => entry.sent), waitMsMax }
       const call = this.peers

@@ -6,7 +6,6 @@
  */
 import type { Heartbeat } from "@effectmq/schemas/rpc/MetadataRpcs"
 import type * as Rpc from "@effect/rpc/Rpc"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ClusterPeersService } from "../ClusterPeers.js"
 import { type ControllerService, stamp } from "../Controller.js"
@@ -14,6 +13,7 @@ import { hashToHex } from "../core/EntryChain.js"
 import type { Replica } from "../core/Replica.js"
 import type { Leaders } from "./Leaders.js"
 import type { Roll } from "./Roll.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface LivenessOptions {
   readonly heartbeatMs: number
@@ -98,7 +98,7 @@ const look = ({ nodeId, leadsInTerm, replica, roll, controller }: FencingParts, 
   Effect.gen(function* () {
     const term = leadsInTerm()
     if (term === 0) return
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* uptimeMs
     roll.begin(term, now)
     roll.heard(nodeId, now)
     for (const node of replica.image.nodesById.values()) {

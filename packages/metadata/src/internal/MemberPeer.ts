@@ -7,7 +7,6 @@ import { InvalidField, InvalidMembership, MetadataUnavailable } from "@effectmq/
 import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { Member, Membership } from "@effectmq/schemas/raft/Membership"
 import type { ChangeOfMembership, SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { MetadataPeer } from "../ClusterPeers.js"
@@ -18,6 +17,7 @@ import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface MemberPeerParts {
   readonly raft: RaftNodeService
@@ -130,7 +130,7 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
 
   return {
     submit: ({ term, commands, waitMsMax }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      Effect.flatMap(uptimeMs, (now) => {
         const deadlineMs = now + Math.min(waitMsMost, waitMsMax)
         return Effect.forEach(commands, (command) => submitOne(term, deadlineMs, command), { concurrency: "unbounded" })
       }),
@@ -154,7 +154,7 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       ),
 
     heartbeat: ({ nodeId, storeId, index }) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(uptimeMs, (now) => {
         const status = raft.status()
         const known = view.image().nodesById.get(String(nodeId))
         const registered = known !== undefined && known.storeId === storeId

@@ -17,7 +17,7 @@ export interface Offer {
   readonly basisVersion: number
   /** As in `SubmittedCommand`. */
   readonly attempt: number
-  /** Wall clock; whoever offers it waits no longer. */
+  /** By `uptimeMs`; whoever offers it waits no longer. */
   readonly deadlineMs: number
   /** Called once. */
   readonly answer: (outcome: SubmitOutcome) => void

@@ -8,7 +8,6 @@ import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/error
 import type { MetadataCommand, ReplyOf } from "@effectmq/schemas/metadata/MetadataCommand"
 import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ControllerService } from "../Controller.js"
@@ -17,6 +16,7 @@ import type { Forwarder, Try } from "./Forwarder.js"
 import type { ImageView } from "./ImageView.js"
 import type { Leader, Leaders } from "./Leaders.js"
 import { notLeader } from "./Outcomes.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface SubmitterOptions {
   /** A command is answered within this time. */
@@ -77,7 +77,7 @@ export const make = (parts: SubmitterParts): ControllerService => {
     })
 
   const within = <A, E>(deadlineMs: number, effect: Effect.Effect<A, E>) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.timeoutOption(effect, Math.max(0, deadlineMs - now)))
+    Effect.flatMap(uptimeMs, (now) => Effect.timeoutOption(effect, Math.max(0, deadlineMs - now)))
 
   const pause = Effect.suspend(() => Effect.sleep(pauseMsMin + Math.random() * (pauseMsMax - pauseMsMin)))
 
@@ -131,13 +131,13 @@ export const make = (parts: SubmitterParts): ControllerService => {
   const again = (one: Try, asked: Leader | undefined, isUnknown: boolean): Effect.Effect<MetadataReply, MetadataError> =>
     Effect.gen(function* () {
       yield* Effect.raceFirst(leaders.after(asked), pause)
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* uptimeMs
       if (now >= one.deadlineMs) return yield* Effect.fail(isUnknown ? unknown : noLeader)
       return yield* attempt({ ...one, attempt: one.attempt + 1 }, isUnknown)
     })
 
   const submit = (command: MetadataCommand) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    Effect.flatMap(uptimeMs, (now) => {
       if (underWay >= options.commandsWaitingMax) {
         return Effect.fail(new MetadataUnavailable({ reason: "overloaded", message: `${underWay} changes wait already` }))
       }

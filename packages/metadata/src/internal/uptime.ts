@@ -1,0 +1,7 @@
+/**
+ * Whole ms since this process began, by a clock that nobody sets: how long something takes, and until when somebody waits, does not
+ * depend on the calendar.
+ */
+import * as Effect from "effect/Effect"
+
+export const uptimeMs: Effect.Effect<number> = Effect.sync(() => Math.floor(performance.now()))
