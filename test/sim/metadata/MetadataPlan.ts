@@ -82,17 +82,17 @@ export const makePlan = (random: SeededRandom): MetadataPlan => {
   const on = (probability: number, weight: number) => (random.chance(probability) ? weight * random.pick([0.5, 1, 3]) : 0)
   const nodes = random.weighted([
     [1, 1],
-    [10, 3],
-    [3, 5]
+    [12, 3],
+    [2, 5]
   ])
-  const tickMs = random.pick([50, 50, 100])
+  const tickMs = random.pick([50, 100, 100])
   const small = random.chance(0.6)
   return {
     nodes,
     nodesMax: Math.max(nodes, random.pick([3, 5])),
-    observers: random.pick([0, 1, 1, 2]),
-    faultsMs: random.pick([10_000, 20_000, 40_000]),
-    actionGapMsMax: random.pick([500, 2_000, 5_000]),
+    observers: random.pick([0, 1, 1, 1, 2]),
+    faultsMs: random.pick([8_000, 15_000, 25_000]),
+    actionGapMsMax: random.pick([500, 1_500, 3_000]),
     actions: [
       [on(0.6, 2), "kill"],
       [on(0.5, 2), "losePower"],
@@ -140,9 +140,9 @@ export const makePlan = (random: SeededRandom): MetadataPlan => {
     silentMsMax: random.pick([2_500, 6_000]),
     submitMsMax: random.pick([1_000, 5_000]),
     syncMsMax: 3_000,
-    clients: random.int(1, 4),
+    clients: random.int(1, 3),
     names: random.int(1, 3),
-    thinkMsMax: random.pick([50, 200, 500]),
+    thinkMsMax: random.pick([100, 300, 1_000]),
     readShare: random.pick([0.2, 0.5]),
     staleShare: random.pick([0.1, 0.3]),
     callTimeoutMs: random.pick([1_000, 8_000])
