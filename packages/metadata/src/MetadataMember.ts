@@ -207,6 +207,8 @@ export const make = (
       Effect.zipRight(keepAddress(options.node, raft, control)),
       Effect.forkScoped
     )
+    // First of all that is closed: what was asked for here is still answered, and the others need not wait to find a leader.
+    yield* Effect.addFinalizer(() => raft.handOver)
     return { metadata, controller, control, raft, machine, usable: usable(metadata, registered) }
   })
 

@@ -58,6 +58,7 @@ class PlayedRaft {
     }),
     changeMembership: () => Effect.void,
     transferLeadership: () => Effect.void,
+    handOver: Effect.void,
     takeSnapshot: Effect.never,
     onStatus: () => () => undefined,
     fence: (reason) => {

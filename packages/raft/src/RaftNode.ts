@@ -16,6 +16,7 @@ import { RaftMachine } from "./core/RaftMachine.js"
 import { RaftViolation } from "./core/RaftViolation.js"
 import { meters, registerGauges } from "./internal/RaftMeters.js"
 import { restore } from "./internal/DurableWork.js"
+import { makeHandOver } from "./internal/HandOver.js"
 import { RaftDriver } from "./internal/RaftDriver.js"
 import type { RaftNodeOptions } from "./RaftNodeOptions.js"
 import { RaftStore, RaftStoreError } from "./RaftStore.js"
@@ -81,6 +82,11 @@ export interface RaftNodeService {
   changeMembership(change: MembershipChange): Effect.Effect<void, RaftUnavailable>
   /** On the leader; succeeds when the other leads. */
   transferLeadership(toNodeId: number): Effect.Effect<void, RaftUnavailable>
+  /**
+   * Where this member leads: lets another lead, for this one is about to stop. Takes a second at the most, and is part of closing the
+   * scope; whoever has more to close calls it first.
+   */
+  readonly handOver: Effect.Effect<void>
   /** Now, besides those that are taken when they are due. */
   readonly takeSnapshot: Effect.Effect<SnapshotMeta, RaftUnavailable>
   /** Called after every change of role, term, leader, membership or of whether it can go on. Returns how to stop that. */
@@ -185,6 +191,10 @@ export const make = (
         driver.wake()
       })
 
+    const transferLeadership = (toNodeId: number) => wish((answer) => driver.wishes.transfer(toNodeId, answer))
+    const handOver = makeHandOver(machine, transferLeadership)
+    yield* Effect.addFinalizer(() => handOver)
+
     return {
       storeId: stored.storeId,
       status: () => driver.board.status(),
@@ -200,7 +210,8 @@ export const make = (
         return Effect.sync(giveUp)
       }),
       changeMembership: (change) => wish((answer) => driver.wishes.change(change, answer)),
-      transferLeadership: (toNodeId) => wish((answer) => driver.wishes.transfer(toNodeId, answer)),
+      transferLeadership,
+      handOver,
       takeSnapshot: Effect.async<SnapshotMeta, RaftUnavailable>((resume) => {
         const unavailable = driver.standsStill()
         if (unavailable !== undefined) return resume(unavailable)

@@ -98,6 +98,27 @@ describe("a group of three", () => {
     expect(leader.registry.told.at(-1)).toMatch(/^ended/)
   })
 
+  it("has another leader before the one that stops in order is gone, without waiting for an election", async () => {
+    const three = group([1, 2, 3], { electionMsMin: 60_000, electionMsMax: 60_000 })
+    const first = await three.start(1, { electionMsMin: 400, electionMsMax: 800 })
+    await Promise.all([three.start(2), three.start(3)])
+    await three.put("a")
+    await first.stop()
+    await three.put("b")
+    await (await three.leader()).stop()
+    const [last] = [...three.running.values()]
+    await until(() => last?.node.status().role === "leader")
+  })
+
+  it("stops where there is nobody to hand leadership to", async () => {
+    const three = group([1, 2, 3])
+    await three.startAll()
+    const leader = await three.leader()
+    three.hub.drops = ({ from, to }) => from === leader.nodeId || to === leader.nodeId
+    await leader.stop()
+    expect(Either.isLeft(leader.node.propose(leader.node.status().term, Buffer.from("late")))).toBe(true)
+  })
+
   it("takes a new member in as a learner and then as a voter, and lets one go", async () => {
     const three = group([1, 2, 3], { snapshotEntries: 5, keptEntries: 1 })
     await three.startAll()

@@ -22,6 +22,10 @@ export interface StoreFaults {
 export const noStoreFaults = (): StoreFaults => ({ latencyMsMax: 0, errorChance: 0, full: false })
 
 const fenced = new RaftStoreError({ reason: "io", message: "the store failed before and takes no more" })
+const failedCall = "a call of the disk was made to fail"
+
+/** Whether a member that fenced itself for this reason did so because its store was made to fail. */
+export const isFailure = (reason: string): boolean => reason === failedCall || reason === fenced.message
 
 export const makeFaulty = (contents: MemoryContents, faults: StoreFaults, random: SeededRandom): RaftStoreService => {
   const inner = make(contents)
@@ -39,7 +43,7 @@ export const makeFaulty = (contents: MemoryContents, faults: StoreFaults, random
       if (faults.errorChance > 0 && random.chance(faults.errorChance)) {
         isFenced = true
         if (random.chance(0.5)) yield* doIt
-        return yield* new RaftStoreError({ reason: "io", message: "a call of the disk was made to fail" })
+        return yield* new RaftStoreError({ reason: "io", message: failedCall })
       }
       const result = yield* doIt
       // The process may die here, before it knows.

@@ -29,6 +29,10 @@ export type Action =
   | "addNode"
   | "removeNode"
   | "transfer"
+  | "toAndFro"
+  | "strikeChange"
+  | "strikeElection"
+  | "strikeCommit"
   | "snapshot"
 
 export type Weighted<A> = ReadonlyArray<readonly [weight: number, value: A]>
@@ -74,9 +78,10 @@ export const makePlan = (random: SeededRandom): ClusterPlan => {
   const on = (probability: number, weight: number) => (random.chance(probability) ? weight * random.pick([0.5, 1, 3]) : 0)
   const nodes = random.weighted([
     [1, 1],
-    [1, 2],
-    [8, 3],
-    [4, 5],
+    [2, 2],
+    [7, 3],
+    [3, 4],
+    [3, 5],
     [1, 7]
   ])
   const tickMs = random.pick([20, 50, 50])
@@ -108,6 +113,10 @@ export const makePlan = (random: SeededRandom): ClusterPlan => {
       [on(0.5, 1.5), "addNode"],
       [on(0.5, 1.5), "removeNode"],
       [on(0.5, 1), "transfer"],
+      [on(0.3, 1), "toAndFro"],
+      [on(0.5, 1.5), "strikeChange"],
+      [on(0.4, 1), "strikeElection"],
+      [on(0.4, 1), "strikeCommit"],
       [on(0.4, 1), "snapshot"]
     ],
     links: random.chance(0.4) ? goodLink : linksOf(random),

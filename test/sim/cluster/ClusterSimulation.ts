@@ -81,6 +81,7 @@ class ClusterSimulation {
       newMember: () => this.newMember([]),
       fault: (text) => this.violations.add(text)
     })
+    this.group.leaderApplies = (nodeId) => this.nemesis.leaderApplies(nodeId)
   }
 
   async run(): Promise<ClusterOutcome> {

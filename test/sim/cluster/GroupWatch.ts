@@ -2,11 +2,14 @@
  * Watches a Raft group from outside: what its members hand to their stores, send, apply and say. It knows Raft's rules and none of
  * its code, and tells of the first thing that must never be:
  *
- * - at most one leader in a term, one vote of a member in a term; a vote, an answer, a term is durable before it is spoken of;
+ * - elections (ElectionWatch); a vote, an answer, a term is durable before it is spoken of;
  * - logs match: an entry of one index and term is the same everywhere, and so is what lies before it;
  * - what is committed is durable on a majority of the membership in force, never changes, is never cut off, and is in the log of
  *   every later leader;
- * - memberships that follow each other have no majorities that share nobody, and the one is committed before the next is begun;
+ * - memberships that follow each other have no majorities that share nobody, and the one is committed, and an entry of the leader's
+ *   term with it, before the next is begun;
+ * - reads lean on nothing older than what was committed when they were asked for (ReadWatch);
+ * - nobody stops for what it found in its group;
  * - a store gives back what it said it had;
  * - snapshots carry the term and the membership of their index.
  */
@@ -15,8 +18,10 @@ import type { CommandEntry } from "@effectmq/schemas/raft/Entry"
 import type { Membership } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
+import { ElectionWatch } from "./ElectionWatch.js"
 import { LogView, type PlacedMembership, type Seen, seenOf } from "./LogView.js"
 import { apart, isMajority, sayMembership } from "./Majorities.js"
+import { ReadWatch } from "./ReadWatch.js"
 import type { Violations } from "./Violations.js"
 
 /** What was committed, as it was seen first. */
@@ -26,7 +31,7 @@ interface Committed {
   readonly inTerm: number
 }
 
-interface MemberView {
+export interface MemberView {
   /** What was handed to the store. */
   told: LogView
   /** What the store said is durable. */
@@ -38,15 +43,20 @@ export class GroupWatch {
   private readonly members = new Map<number, MemberView>()
   private readonly committed = new Map<number, Committed>()
   private committedIndex = 0
-  private readonly leadersByTerm = new Map<number, number>()
-  private readonly votes = new Map<string, number>()
+  private readonly electionWatch: ElectionWatch
+  readonly reads: ReadWatch
+  /** Called in the middle of a leader's turn, when what it applies has been answered to nobody yet. */
+  leaderApplies: (nodeId: number) => void = () => undefined
   private readonly entriesByPlace = new Map<string, { readonly digest: string; readonly previousTerm: number | undefined }>()
 
   constructor(
     private readonly violations: Violations,
     /** Told of every entry when it is first known to be committed. */
     private readonly whenCommitted: (seen: Seen) => void = () => undefined
-  ) {}
+  ) {
+    this.electionWatch = new ElectionWatch(violations, (nodeId) => this.member(nodeId))
+    this.reads = new ReadWatch(violations, () => this.committedIndex)
+  }
 
   /** Of everything that is known to be committed. */
   get lastCommittedIndex(): number {
@@ -54,7 +64,7 @@ export class GroupWatch {
   }
 
   get elections(): number {
-    return this.leadersByTerm.size
+    return this.electionWatch.count
   }
 
   // --- stores
@@ -95,14 +105,18 @@ export class GroupWatch {
     const first = entries[0]
     if (first !== undefined) {
       this.checkCut(nodeId, told, entries.map(seenOf))
-      let previousTerm = told.termAt(first.index - 1)
-      for (const entry of entries) {
-        this.checkMatching(nodeId, seenOf(entry), previousTerm)
-        previousTerm = entry.term
-      }
+    }
+    const changes = entries.filter((entry) => entry.kind === "membership")
+    // Entries come to be with their leader.
+    const own = changes.filter(({ index, term }) => !this.entriesByPlace.has(`${index} ${term}`))
+    let previousTerm = first === undefined ? undefined : told.termAt(first.index - 1)
+    for (const entry of entries) {
+      this.checkMatching(nodeId, seenOf(entry), previousTerm)
+      previousTerm = entry.term
     }
     told.write(write)
-    for (const entry of entries) if (entry.kind === "membership") this.checkMembership(nodeId, told, entry.index)
+    for (const { index } of changes) this.checkMembership(nodeId, told, index)
+    for (const { index } of own) this.checkBegun(nodeId, told, index)
   }
 
   storeDurable(nodeId: number, write: RaftWrite): void {
@@ -148,6 +162,21 @@ export class GroupWatch {
     this.violations.add(`node ${nodeId} changes the membership from ${change}: ${sides[0]} and ${sides[1]} are two majorities`)
   }
 
+  /** Of two changes under way at once, one may come back beside the other (Ongaro on raft-dev, 2015). */
+  private checkBegun(nodeId: number, told: LogView, index: number): void {
+    const before = told.membershipBefore(index)
+    const term = told.termAt(index)
+    if (before === undefined || term === undefined) return
+    let needed = before.index
+    while (told.termAt(needed) !== undefined && told.termAt(needed) !== term && needed < index) needed++
+    const neededTerm = told.termAt(needed)
+    if (neededTerm === undefined) return
+    const holders = this.holders(needed, neededTerm)
+    if (needed < index && isMajority(before.membership, new Set(holders))) return
+    const what = `node ${nodeId} changes the membership at ${index} in term ${term}`
+    this.violations.add(`${what}, entry ${needed} is durable on ${holders} of ${sayMembership(before.membership)}`)
+  }
+
   /** `keep`: it was taken here. */
   snapshotCompleted(nodeId: number, snapshot: SnapshotMeta, log: "keep" | "discard"): void {
     const { told, durable } = this.member(nodeId)
@@ -183,10 +212,10 @@ export class GroupWatch {
       violations.add(`node ${from} speaks of term ${term}, and term ${durable.term} is durable there`)
     switch (message._tag) {
       case "VoteRequest":
-        if (!isPreVote) this.voted(from, term, from)
+        if (!isPreVote) this.electionWatch.voted(from, term, from)
         return
       case "VoteReply":
-        if (!isPreVote && message.granted) this.voted(from, term, message.to)
+        if (!isPreVote && message.granted) this.electionWatch.voted(from, term, message.to)
         return
       case "AppendRequest":
         this.leads(from, term)
@@ -195,25 +224,16 @@ export class GroupWatch {
         return this.leads(from, term)
       case "AppendReply":
         return message.accepted ? this.accepted(from, durable, message.index, term) : undefined
+      case "ReadIndexRequest":
+        return this.reads.requested(from, message.requestId)
+      case "ReadIndexReply":
+        return this.reads.answered(from, message.to, message.requestId, message.index)
     }
-  }
-
-  private voted(nodeId: number, term: number, candidate: number): void {
-    const { durable } = this.member(nodeId)
-    const key = `${nodeId} ${term}`
-    const earlier = this.votes.get(key) ?? candidate
-    this.votes.set(key, candidate)
-    const vote = `node ${nodeId} gives its vote of term ${term} to node ${candidate}`
-    if (earlier !== candidate) this.violations.add(`${vote}, and gave it to node ${earlier} before`)
-    if (durable.term === term && durable.votedFor !== candidate) this.violations.add(`${vote}, and that is not durable`)
   }
 
   /** Called for every sign of leadership. */
   leads(nodeId: number, term: number): void {
-    const known = this.leadersByTerm.get(term)
-    if (known === nodeId) return
-    if (known !== undefined) return this.violations.add(`nodes ${known} and ${nodeId} both lead in term ${term}`)
-    this.leadersByTerm.set(term, nodeId)
+    if (!this.electionWatch.leads(nodeId, term)) return
     const { told } = this.member(nodeId)
     for (const [index, { seen, inTerm }] of this.committed) {
       if (inTerm < term && !told.holds(index, seen.term)) {
@@ -225,13 +245,18 @@ export class GroupWatch {
     }
   }
 
+  /** It takes part no more; `reason` is not that its disk failed. */
+  fenced(nodeId: number, reason: string): void {
+    this.violations.add(`node ${nodeId} takes part no more: ${reason}`)
+  }
+
   private accepted(nodeId: number, durable: LogView, index: number, term: number): void {
     // What was accepted in a term that is over may be replaced already, in one write: nobody can have counted on it.
     if (durable.term !== term) return
     if (index > durable.lastIndex) {
       this.violations.add(`node ${nodeId} says that it has entry ${index}, and its durable log ends at ${durable.lastIndex}`)
     }
-    const leader = this.members.get(this.leadersByTerm.get(term) ?? 0)?.told
+    const leader = this.members.get(this.electionWatch.leaderOf(term) ?? 0)?.told
     const [theirs, own] = [leader?.termAt(index), durable.termAt(index)]
     if (leader?.term === term && theirs !== undefined && own !== undefined && theirs !== own) {
       this.violations.add(`node ${nodeId} says that its entry ${index} of term ${own} matches the leader's, of term ${theirs}`)
@@ -249,27 +274,27 @@ export class GroupWatch {
       if (seen !== undefined) this.commit(nodeId, seen, inTerm)
       else if (at > told.snapshotIndex) this.violations.add(`node ${nodeId} calls entry ${at} committed, and its log has none`)
     }
-    this.checkDurable(nodeId, told, before, index)
-    this.checkOwnTerm(nodeId, told, before, index, inTerm)
+    this.checkDurable(nodeId, told, index)
+    this.checkOwnTerm(nodeId, told, index, inTerm)
     this.committedIndex = index
   }
 
   /** A leader commits by counting only what is of its own term; what lies before is committed with it. */
-  private checkOwnTerm(nodeId: number, told: LogView, before: number, index: number, term: number): void {
+  private checkOwnTerm(nodeId: number, told: LogView, index: number, term: number): void {
     // The first membership is committed from the beginning.
     if (index <= 1) return
     let own = index
     while (own <= told.lastIndex && told.termAt(own) !== term) own++
-    if (own <= told.lastIndex) return this.checkDurable(nodeId, told, before, own)
+    if (own <= told.lastIndex) return this.checkDurable(nodeId, told, own)
     this.violations.add(`node ${nodeId} calls entry ${index} committed in term ${term}, and has no entry of that term`)
   }
 
-  /** Durable on a majority of a membership that was in force meanwhile. */
-  private checkDurable(nodeId: number, told: LogView, before: number, index: number): void {
+  /** Durable on a majority of a membership that was in force since the entry was in the leader's log. */
+  private checkDurable(nodeId: number, told: LogView, index: number): void {
     const term = told.termAt(index)
     if (term === undefined) return
     const holders = this.holders(index, term)
-    const placed = [told.membershipBefore(before + 1), ...told.membershipsBehind(before)].filter((one) => one !== undefined)
+    const placed = [told.membershipBefore(index + 1), ...told.membershipsBehind(index)].filter((one) => one !== undefined)
     const inForce = placed.flatMap((one) => [one.membership, ...this.left(told, one)])
     if (inForce.length === 0 || inForce.some((membership) => isMajority(membership, new Set(holders)))) return
     const memberships = inForce.map(sayMembership).join("; ")
@@ -333,9 +358,10 @@ export class GroupWatch {
       if (seen !== undefined) this.commit(nodeId, seen, told.term)
     }
     if (last > before) {
-      this.checkDurable(nodeId, told, before, last)
+      this.checkDurable(nodeId, told, last)
       this.committedIndex = last
     }
+    if (this.electionWatch.leaderOf(told.term) === nodeId) this.leaderApplies(nodeId)
   }
 
   /** The state machine of a member begins with a snapshot. */

@@ -116,7 +116,10 @@ export class Member {
           leadershipBegan: (term) => group.leads(nodeId, term)
         })
         const raft = yield* make(options, machine)
-        machine.attach(raft)
+        machine.attach({ ...raft, readBarrier: group.reads.watched(nodeId, raft.readBarrier) })
+        raft.onStatus(({ fenced }) => {
+          if (fenced !== undefined && !SimulatedRaftStore.isFailure(fenced)) group.fenced(nodeId, fenced)
+        })
         return Context.make(Machine, machine).pipe(Context.add(RaftNode, raft))
       })
     )

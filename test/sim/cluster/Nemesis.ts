@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import type { Action, ClusterPlan } from "./ClusterPlan.js"
 import type { Member } from "./Member.js"
 import { sayFailure } from "./SayFailure.js"
+import { Strikes } from "./Strikes.js"
 
 export interface NemesisParts {
   readonly world: VirtualWorld
@@ -28,9 +29,24 @@ export class Nemesis {
   /** Membership changes on their way. */
   private changing = false
   readonly counts = new Map<string, number>()
+  private readonly strikes: Strikes
 
   constructor(private readonly parts: NemesisParts) {
     this.quality = parts.plan.links
+    this.strikes = new Strikes({
+      parts,
+      present: () => this.present,
+      leader: () => this.leader,
+      isDone: () => this.isDone,
+      killAndRestart: (member) => this.killAndRestart(member),
+      change: (change) => this.change(change),
+      ask: (change) => this.ask(change)
+    })
+  }
+
+  /** To be called in the middle of a leader's turn. */
+  leaderApplies(nodeId: number): void {
+    if (!this.isDone) this.strikes.leaderApplies(nodeId)
   }
 
   /** Acts until its time is over. */
@@ -193,6 +209,14 @@ export class Nemesis {
         return void this.change(() => this.removeNode(member))
       case "transfer":
         return void this.transfer(member)
+      case "toAndFro":
+        return void this.strikes.toAndFro()
+      case "strikeChange":
+        return void this.strikes.atChange()
+      case "strikeElection":
+        return void this.strikes.atElection()
+      case "strikeCommit":
+        return this.strikes.arm()
       case "snapshot":
         if (member.raft === undefined) return
         say(`node ${member.nodeId} takes a snapshot`)
