@@ -9,10 +9,13 @@ const node = "packages/raft/src/RaftNode.ts"
 const driver = "packages/raft/src/internal/RaftDriver.ts"
 const election = "packages/raft/src/core/Election.ts"
 const commit = "packages/raft/src/core/Commit.ts"
+const leadership = "packages/raft/src/core/Leadership.ts"
+const proposals = "packages/raft/src/core/Proposals.ts"
 const quorum = "packages/raft/src/core/Quorum.ts"
 const reads = "packages/raft/src/core/ReadIndex.ts"
 const replication = "packages/raft/src/core/Replication.ts"
 const snapshots = "packages/raft/src/internal/SnapshotTaking.ts"
+const step = "packages/raft/src/core/Step.ts"
 const store = "packages/testing/src/SimulatedRaftStore.ts"
 const registers = "test/sim/cluster/RegisterMachine.ts"
 
@@ -114,6 +117,87 @@ export const mutants = {
     find: "return { next: { ...membership, voters: without(voters, change.nodeId), outgoingVoters: voters } }",
     replace: "return { next: { ...membership, voters: [change.nodeId] } }",
     seed: 28
+  },
+  "a joint membership commits by its new half": {
+    path: quorum,
+    find: "return isJoint(membership) ? Math.min(incoming, majorityIndex(membership.outgoingVoters, indexOf)) : incoming",
+    replace: "return incoming",
+    seed: 1
+  },
+  "a joint membership commits by its old half": {
+    path: quorum,
+    find: "return isJoint(membership) ? Math.min(incoming, majorityIndex(membership.outgoingVoters, indexOf)) : incoming",
+    replace: "return isJoint(membership) ? majorityIndex(membership.outgoingVoters, indexOf) : incoming",
+    seed: 1
+  },
+  "an election in a joint membership is won by its new half": {
+    path: quorum,
+    find: 'if (hasMajority(membership, (nodeId) => votes.get(nodeId) === true)) return "won"',
+    replace: 'if (majorityOf(membership.voters, (nodeId) => votes.get(nodeId) === true)) return "won"',
+    seed: 1
+  },
+  "an election in a joint membership is won by its old half": {
+    path: quorum,
+    find: 'if (hasMajority(membership, (nodeId) => votes.get(nodeId) === true)) return "won"',
+    replace:
+      'const old = isJoint(membership) ? membership.outgoingVoters : membership.voters\n  if (majorityOf(old, (nodeId) => votes.get(nodeId) === true)) return "won"',
+    seed: 1
+  },
+  "a joint membership is left before it is committed": {
+    path: commit,
+    find: "if (memberships.currentIndex > reached) return",
+    replace: "",
+    seed: 1
+  },
+  "a membership is changed before an entry of the term is committed": {
+    path: proposals,
+    find: "if (!raft.committedInTerm) return",
+    replace: "if (raft.term === 0) return",
+    seed: 1
+  },
+  "a membership is changed while another change is under way": {
+    path: proposals,
+    find: "if (memberships.currentIndex > log.commitIndex || isJoint(memberships.current)) {",
+    replace: "if (isJoint(memberships.current)) {",
+    seed: 1
+  },
+  "a new leader answers reads before it knows what is committed": {
+    path: reads,
+    find: "reads.wait({ from, requestId }, raft.committedInTerm)",
+    replace: "reads.wait({ from, requestId }, true)",
+    seed: 1
+  },
+  "a read leans on an answer from before it came": {
+    path: reads,
+    find: "(raft.progressByNode.get(nodeId)?.readRound ?? -1) >= round",
+    replace: "(raft.progressByNode.get(nodeId)?.readRound ?? -1) >= round - 1",
+    seed: 1
+  },
+  "an answer of an earlier term counts": {
+    path: step,
+    find: "if (message.term < raft.term) return meetsOlderTerm(raft, message)",
+    replace: 'if (message.term < raft.term && message._tag !== "AppendReply") return meetsOlderTerm(raft, message)',
+    seed: 1
+  },
+  "who is told to lead asks nobody": {
+    path: election,
+    find: 'if (voteOutcome(raft.memberships.current, raft.votes) === "won") becomeLeader(raft)',
+    replace: 'if (transfer || voteOutcome(raft.memberships.current, raft.votes) === "won") becomeLeader(raft)',
+    seed: 1
+  },
+  "whom leadership is handed to is not asked for its log": {
+    path: election,
+    find: "&& raft.log.isReachedBy(request.lastIndex, request.lastTerm)",
+    replace: "&& (request.transfer || raft.log.isReachedBy(request.lastIndex, request.lastTerm))",
+    also: { path: leadership, find: "if (progress.matchIndex !== raft.log.lastIndex) return", replace: "" },
+    seed: 1
+  },
+  "a follower commits what the leader did not send": {
+    path: replication,
+    find: "Math.min(request.commitIndex, lastIndex))",
+    replace: "Math.min(request.commitIndex, log.lastIndex))",
+    also: { path: replication, find: "Math.min(known, log.commitIndex))", replace: "log.commitIndex)" },
+    seed: 1
   },
   "commands are not recognized when they are retried": {
     path: registers,

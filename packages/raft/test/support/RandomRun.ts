@@ -174,10 +174,20 @@ export class RandomRun {
     const at = random.chance(0.7) ? 0 : random.int(0, flying.length - 1)
     const message = flying[at] as (typeof flying)[number]
     if (cluster.nodes.get(message.to)?.held !== undefined) return
-    if (!random.chance(faults.double)) flying.splice(at, 1)
-    if (random.chance(faults.loss)) return
-    this.note(message)
-    cluster.deliver(message)
+    // Now and then what gathered for a member is taken in one turn, with a tick in it, as its driver does.
+    const together = random.chance(0.15) ? flying.filter(({ to }) => to === message.to).slice(0, random.int(2, 6)) : [message]
+    const arriving = together.filter((one) => {
+      if (!random.chance(faults.double)) flying.splice(flying.indexOf(one), 1)
+      return !random.chance(faults.loss)
+    })
+    for (const one of arriving) this.note(one)
+    if (arriving.length === 1 || !cluster.nodes.has(message.to)) for (const one of arriving) cluster.deliver(one)
+    else {
+      cluster.act(message.to, (machine) => {
+        for (const one of arriving) machine.step(one)
+        if (together.length > 1) machine.tick()
+      })
+    }
     this.look()
   }
 

@@ -307,7 +307,18 @@ export class Scenario {
     },
     /** Everything that fits, and what comes of it, until nothing is left; each shown. */
     deliver: ({ named }) => this.deliverAll(this.filter(named), Number(named.get("count") ?? deliveriesMax)),
-    /** The same, not shown. */
+    /** In one turn of whoever they are for, as a driver does with what gathered. */
+    "deliver-at-once": ({ named }) => {
+      const taken = this.take(named)
+      for (const nodeId of new Set(taken.map(({ to }) => to))) {
+        if (!this.cluster.nodes.has(nodeId)) continue
+        this.cluster.act(nodeId, (machine) => {
+          for (const message of taken) if (message.to === nodeId) machine.step(message)
+        })
+      }
+      return taken.map(renderMessage)
+    },
+    /** As `deliver`, not shown. */
     settle: ({ named }) => {
       this.deliverAll(this.filter(named))
       return []
