@@ -60,7 +60,7 @@ const samples: ReadonlyArray<readonly [what: string, schema: Schema.Schema.AnyNo
   [
     "Identify answers",
     Rpcs.Identify.successSchema,
-    { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k", memberIds: [1, 2] }
+    { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k", memberIds: [1, 2], membershipIndex: 9 }
   ],
   ["Report answers", Rpcs.Report.successSchema, { ...report, fault: "f" }],
   [

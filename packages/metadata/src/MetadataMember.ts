@@ -31,6 +31,7 @@ import * as MemberPeer from "./internal/MemberPeer.js"
 import { noSpaceHere, readUnavailableOf } from "./internal/raftErrors.js"
 import { register, usable } from "./internal/Registration.js"
 import { Roll } from "./internal/Roll.js"
+import { standing } from "./internal/Standing.js"
 import * as Submitter from "./internal/Submitter.js"
 import { watchOwnFencing } from "./internal/watchOwnFencing.js"
 import { LocalPeer } from "./LocalPeer.js"
@@ -188,6 +189,8 @@ export const make = (
     const leadsInTerm = () => machine.leadsInTerm
     yield* Effect.forkScoped(Liveness.fencing({ nodeId, leadsInTerm, replica, roll, controller }, liveness))
     yield* watchOwnFencing(nodeId, machine.view)
+    const clusterId = () => metadata.image().cluster?.clusterId
+    yield* Effect.forkScoped(standing({ nodeId, raft, peers, clusterId }, liveness.heartbeatMs))
 
     const registered = yield* Deferred.make<void, MetadataError>()
     const node = { ...options.node, storeId }
@@ -202,8 +205,7 @@ export const make = (
       controller,
       content: () => replica.content
     })
-    const { clusterId } = options
-    yield* register({ metadata, controller, node, clusterId, makesCluster: true }, registered).pipe(
+    yield* register({ metadata, controller, node, clusterId: options.clusterId, makesCluster: true }, registered).pipe(
       Effect.zipRight(keepAddress(options.node, raft, control)),
       Effect.forkScoped
     )

@@ -46,6 +46,26 @@ describe("three members", () => {
     await until(() => nodes.every((node) => eventsOf(node) === eventsOf(nodes[0] as RunningNode)))
   })
 
+  it("learn that they were taken out while they were away", async () => {
+    const three = cluster([1, 2, 3], { liveness: { heartbeatMs: 50 } })
+    const nodes = await three.startAll()
+    await submit(nodes[0] as RunningNode, topic("t"))
+    const leader = await three.leader()
+    const [cut, stopped] = others(nodes, leader) as [RunningNode, RunningNode]
+    three.cutOff.add(cut.nodeId)
+    await Effect.runPromise(leader.raft.changeMembership({ _tag: "Remove", nodeId: cut.nodeId }))
+    await stopped.stop()
+    const again = await three.start(stopped.nodeId)
+    await until(() => again.raft.status().membership.members.length === 2)
+    expect(cut.raft.status().fenced).toBeUndefined()
+    three.cutOff.delete(cut.nodeId)
+    await until(() => cut.raft.status().fenced !== undefined)
+    expect(cut.raft.status().fenced).toMatch(/^it was taken out of the cluster/)
+    await until(() => three.logged.some((line) => line.startsWith("FATAL") && line.includes("taken out of the cluster")))
+    expect([leader, again].map(({ raft }) => raft.status().fenced)).toEqual([undefined, undefined])
+    await submit(again, topic("u"))
+  })
+
   it("go on when the leader stops, and apply once what was under way", async () => {
     const three = cluster([1, 2, 3])
     await three.startAll()

@@ -27,6 +27,7 @@ const status: RaftStatus = {
   commitIndex: 1,
   appliedIndex: 1,
   snapshotIndex: 0,
+  membershipIndex: 0,
   membership: { voters: [1, 2], outgoingVoters: [], learners: [], members: [{ nodeId: 2, address: "two:1" }] },
   followers: [],
   fenced: undefined,

@@ -50,6 +50,8 @@ export interface RaftStatus {
   readonly appliedIndex: number
   readonly snapshotIndex: number
   readonly membership: Membership
+  /** Of the entry, or the snapshot, that says so: it may not be committed yet. */
+  readonly membershipIndex: number
   /** Only where this member leads. */
   readonly followers: ReadonlyArray<FollowerStatus>
   /** Why this member takes part no more; undefined while it does. */

@@ -125,7 +125,10 @@ export const Heartbeat = Rpc.make("Heartbeat", {
   })
 })
 
-/** Who is there, and what it knows of the caller: asked by a node whose store is empty, before it takes part. */
+/**
+ * Who is there, and what it knows of the caller: asked by a node whose store is empty, before it takes part, and by a member that
+ * hears of no leader.
+ */
 export const Identify = Rpc.make("Identify", {
   payload: { nodeId: Schema.Int },
   success: Schema.Struct({
@@ -136,7 +139,9 @@ export const Identify = Rpc.make("Identify", {
     /** With which store the caller is known here; absent where it is not, or without one. */
     knownStoreId: Schema.optional(Schema.String),
     /** Of the Raft group, as known here. */
-    memberIds: Schema.Array(Schema.Int)
+    memberIds: Schema.Array(Schema.Int),
+    /** Of the entry that says who is a member, where that is committed and no other is under way; absent otherwise. */
+    membershipIndex: Schema.optional(Schema.Int)
   })
 })
 

@@ -16,6 +16,7 @@ import { follow } from "./FollowSource.js"
 import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
+import { settledMembership } from "./Standing.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
 import { uptimeMs } from "./uptime.js"
 
@@ -173,10 +174,12 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       Effect.sync(() => {
         const { cluster, nodesById } = view.image()
         const knownStoreId = nodesById.get(String(nodeId))?.storeId
+        const status = raft.status()
         return {
-          nodeId: raft.status().nodeId,
+          nodeId: status.nodeId,
           storeId: raft.storeId,
-          memberIds: raft.status().membership.members.map((member) => member.nodeId),
+          memberIds: status.membership.members.map((member) => member.nodeId),
+          ...settledMembership(status),
           ...(cluster === undefined ? {} : { clusterId: cluster.clusterId }),
           ...(knownStoreId === undefined ? {} : { knownStoreId })
         }

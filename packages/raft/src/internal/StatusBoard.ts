@@ -32,6 +32,7 @@ export class StatusBoard {
       appliedIndex: machine.appliedIndex,
       snapshotIndex: machine.snapshot?.index ?? 0,
       membership: machine.membership,
+      membershipIndex: machine.membershipIndex,
       followers: Array.from(machine.followers, (follower) => ({
         nodeId: follower.nodeId,
         matchIndex: follower.matchIndex,
