@@ -155,6 +155,8 @@ export const handleAppendRequest = (raft: RaftState, request: AppendRequest): vo
     memberships.appended(entry)
   }
   log.commitIndex = Math.max(log.commitIndex, Math.min(request.commitIndex, lastIndex))
+  // What was on its way from an earlier leader is of no use any more, and must not hold up snapshots of one's own.
+  if (raft.receiving !== undefined && raft.receiving.snapshot.index <= log.commitIndex) raft.receiving = undefined
   answer(raft, request, true, Math.max(lastIndex, log.commitIndex))
 }
 

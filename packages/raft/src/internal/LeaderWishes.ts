@@ -76,7 +76,9 @@ export class LeaderWishes {
     }
     const done =
       machine.commitIndex >= machine.membershipIndex && machine.membershipIndex >= index && !isJoint(machine.membership)
-    if (done && machine.termAt(index) === term) {
+    // Who still leads in that term has the entry, or had it until the log was cut.
+    const isThere = machine.termAt(index) === term || (machine.role === "leader" && machine.term === term)
+    if (done && isThere) {
       answer(undefined)
       return true
     }

@@ -223,8 +223,9 @@ export class Scenario {
     },
     tick: ({ words, named }) => {
       const count = Number(named.get("count") ?? 1)
+      const elapsed = Number(named.get("elapsed") ?? 1)
       for (let at = 0; at < count; at++) {
-        for (const { nodeId } of this.nodes(words)) this.cluster.act(nodeId, (machine) => machine.tick())
+        for (const { nodeId } of this.nodes(words)) this.cluster.act(nodeId, (machine) => machine.tick(elapsed))
       }
       return []
     },
