@@ -1,4 +1,4 @@
-/** What nodes say to each other about metadata is frozen: golden/metadata-rpcs-1.jsonl is written once and never edited. */
+/** What nodes say to each other about metadata is frozen: golden/metadata-rpcs-*.jsonl are written once and never edited. */
 import { readFileSync } from "node:fs"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
@@ -60,7 +60,7 @@ const samples: ReadonlyArray<readonly [what: string, schema: Schema.Schema.AnyNo
   [
     "Identify answers",
     Rpcs.Identify.successSchema,
-    { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k", memberIds: [1, 2], membershipIndex: 9 }
+    { nodeId: 1, storeId: "s", clusterId: "c", knownStoreId: "k", memberIds: [1, 2] }
   ],
   ["Report answers", Rpcs.Report.successSchema, { ...report, fault: "f" }],
   [
@@ -100,6 +100,14 @@ describe("calls between nodes", () => {
   it("have the frozen form", () => {
     const encoded = samples.map(([what, schema, value]) => `${what} ${stableJson(plain(Schema.encodeSync(schema)(value)))}`)
     expect(encoded).toEqual(lines)
+  })
+
+  it("have the frozen form with what came later", () => {
+    const answer = { nodeId: 1, storeId: "s", memberIds: [1, 2], membershipIndex: 9 }
+    const encoded = stableJson(plain(Schema.encodeSync(Rpcs.Identify.successSchema)(answer)))
+    expect(`Identify answers ${encoded}\n`).toBe(
+      readFileSync(new URL("../golden/metadata-rpcs-2.jsonl", import.meta.url), "utf8")
+    )
   })
 
   it("are read back as what they were", () => {
