@@ -20,11 +20,6 @@ export const handleSubscribe = (machine: ConnectionMachine, packet: SubscribePac
   const reasonCodes: Array<number> = []
   const replays: Array<() => void> = []
   for (const entry of packet.entries) {
-    // [MQTT-3.8.3-4]
-    if (entry.noLocal && entry.filter.startsWith("$share/")) {
-      machine.protocolError("No Local on a shared subscription")
-      return
-    }
     reasonCodes.push(subscribe(machine, session, entry, packet.subscriptionIdentifier, replays))
   }
   const answer = () => {
