@@ -45,6 +45,7 @@ export interface WorldOptions {
   readonly delayedBytesMax?: number
   readonly offlineMax?: number
   readonly strategy?: SharedStrategy
+  readonly random?: () => number
   readonly shards?: Shards
 }
 
@@ -85,7 +86,7 @@ export class World {
         feedQueueBytesMax: options.feedQueueBytesMax ?? 100_000,
         offlineMax: options.offlineMax ?? 1000
       },
-      () => 0.5
+      options.random ?? (() => 0.5)
     )
   }
 
