@@ -42,11 +42,15 @@ export const defaultOptions: MetadataMachineOptions = {
   entriesUnderWayMax: 4
 }
 
+/** What is to be answered when something else has happened. */
+interface Answers {
+  answers: ReadonlyArray<readonly [Offer, SubmitOutcome]>
+}
+
 /** An entry that is in the leader's log and not applied yet. */
-interface Turn {
+interface Turn extends Answers {
   readonly term: number
   readonly step: Step
-  answers: ReadonlyArray<readonly [Offer, SubmitOutcome]>
   /** What stands on this entry. */
   readonly behind: Array<() => void>
 }
@@ -67,6 +71,14 @@ const attemptsMax = 8192
 
 const sweepMs = 100
 
+/** Whoever waits for longer than he likes is told that nothing is known. */
+const giveUpLate = (turn: Answers, now: number, message: string): void => {
+  const late = turn.answers.filter(([offer]) => offer.deadlineMs <= now)
+  if (late.length === 0) return
+  turn.answers = turn.answers.filter(([offer]) => offer.deadlineMs > now)
+  for (const [offer] of late) offer.answer(unavailable("timeout", message))
+}
+
 /** Whether a later try came before this one; if not, this one is remembered where another may still be on its way. */
 const isOutrun = ({ attemptsById }: Leading, { command: { commandId }, attempt }: Offer): boolean => {
   if ((attemptsById.get(commandId) ?? 0) > attempt) return true
@@ -84,6 +96,8 @@ export class MetadataMachine implements StateMachine {
   private raft: RaftNodeService | undefined
   private leading: Leading | undefined
   private waiting: Array<Offer> = []
+  /** Turns without an entry, of this leadership and earlier ones. */
+  private readonly confirming = new Set<Answers>()
   private wakeTurn: (() => void) | undefined
   private stopped: MetadataUnavailable | undefined
 
@@ -306,7 +320,9 @@ export class MetadataMachine implements StateMachine {
     answers: ReadonlyArray<readonly [Offer, SubmitOutcome]>,
     scope: Scope.Scope
   ): Effect.Effect<void> {
+    const turn: Answers = { answers }
     leading.confirming++
+    this.confirming.add(turn)
     const index = leading.lastIndex
     const standsOn = leading.turnsByIndex.get(index)
     const applied = Effect.async<void>((resume) => {
@@ -314,21 +330,21 @@ export class MetadataMachine implements StateMachine {
       if (standsOn === undefined || this.leading !== leading || !leading.turnsByIndex.has(index)) resume(Effect.void)
       else standsOn.behind.push(() => resume(Effect.void))
     })
+    const answer = (leads: boolean) => {
+      leading.confirming--
+      this.confirming.delete(turn)
+      for (const [offer, outcome] of turn.answers) offer.answer(leads ? outcome : this.elsewhere())
+    }
     const confirmed = Effect.zipRight(raft.readBarrier, applied)
     return confirmed.pipe(
       Effect.match({ onFailure: () => false, onSuccess: () => this.leading === leading }),
       Effect.flatMap((leads) =>
         Effect.sync(() => {
-          leading.confirming--
-          for (const [offer, outcome] of answers) offer.answer(leads ? outcome : this.elsewhere())
+          answer(leads)
           this.wake()
         })
       ),
-      Effect.onInterrupt(() =>
-        Effect.sync(() => {
-          for (const [offer] of answers) offer.answer(this.elsewhere())
-        })
-      ),
+      Effect.onInterrupt(() => Effect.sync(() => answer(false))),
       Effect.forkIn(scope),
       Effect.asVoid
     )
@@ -357,14 +373,11 @@ export class MetadataMachine implements StateMachine {
       this.waiting = this.waiting.filter((offer) => offer.deadlineMs > now)
       for (const offer of late) offer.answer(unavailable("overloaded", "the change waited in line for too long and was not made"))
     }
-    for (const turn of this.leading?.turnsByIndex.values() ?? []) {
-      const overdue = turn.answers.filter(([offer]) => offer.deadlineMs <= now)
-      if (overdue.length === 0) continue
-      turn.answers = turn.answers.filter(([offer]) => offer.deadlineMs > now)
-      for (const [offer] of overdue) {
-        offer.answer(unavailable("timeout", "a majority of the nodes did not take the change in time; it may still be made"))
-      }
-    }
+    const notTaken = "a majority of the nodes did not take the change in time; it may still be made"
+    for (const turn of this.leading?.turnsByIndex.values() ?? []) giveUpLate(turn, now, notTaken)
+    const notConfirmed =
+      "a majority of the nodes did not confirm in time that this one leads: what became of the change is not known"
+    for (const turn of this.confirming) giveUpLate(turn, now, notConfirmed)
   }
 
   private show(change: Parameters<ImageView["show"]>[0]): void {

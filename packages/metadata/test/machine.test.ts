@@ -272,6 +272,18 @@ describe("the leader", () => {
     expect(proposed.answers).toHaveLength(1)
     expect(takenBack.answers).toEqual([])
   })
+
+  it("keeps nobody waiting beyond his time for a majority that does not confirm it either", async () => {
+    const { machine, raft } = machineWith()
+    machine.leadershipBegan(2, [])
+    const refused = offer({ machine }, command("DeleteTopic", { tenant, name: "a" }), { deadlineMs: performance.now() + 20 })
+    await until(() => raft.barriers.length === 1)
+    await until(() => refused.answers.length === 1)
+    expect(refused.answers[0]).toMatchObject({ _tag: "Unavailable", error: { reason: "timeout" } })
+    raft.confirm()
+    await settle()
+    expect(refused.answers).toHaveLength(1)
+  })
 })
 
 describe("a member", () => {

@@ -209,7 +209,7 @@ export class MetadataNemesis {
   /** One at a time, of three at least, while nobody comes or goes. */
   private mayDamage(node: SimulatedNode): boolean {
     const { operator } = this.parts
-    const membership = operator.leader?.running?.raft?.status().membership
+    const { membership } = operator
     if (membership === undefined || operator.isBusy) return false
     const others = operator.present.filter(({ machine }) => machine.isDamaged)
     return (
@@ -218,7 +218,7 @@ export class MetadataNemesis {
   }
 
   private changeCluster(action: "addNode" | "removeNode" | "replaceNode", node: SimulatedNode): void {
-    const { operator, plan } = this.parts
+    const { operator, plan, random } = this.parts
     const members = operator.present.filter(({ isObserver }) => !isObserver)
     if (node.isObserver) return
     // While one is damaged nobody else is taken out.
@@ -226,7 +226,8 @@ export class MetadataNemesis {
     void operator.change(async () => {
       if (action === "replaceNode") return operator.replace(node)
       if (action === "addNode" && members.length < plan.nodesMax) await operator.addNode()
-      if (action === "removeNode" && members.length > 1) await operator.removeNode(node)
+      const voters = operator.membership?.voters.length ?? 0
+      if (action === "removeNode" && voters > (random.chance(0.2) ? 1 : 2)) await operator.removeNode(node)
     })
   }
 

@@ -187,7 +187,7 @@ class MetadataSimulation {
     if (!(await this.within(operatorMs, "the operator is done", () => !operator.isBusy))) return
     clients.stopping = true
     await Promise.race([Promise.all(working), world.sleep(30 * plan.callTimeoutMs)])
-    const membership = operator.leader?.running?.raft?.status().membership
+    const { membership } = operator
     if (membership === undefined) return this.violations.add("nobody leads after a change was made")
     const present = this.nodes.filter(
       ({ nodeId, isObserver }) => isObserver || membership.members.some((member) => member.nodeId === nodeId)

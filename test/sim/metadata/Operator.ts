@@ -3,6 +3,7 @@
  * removes some, and hands leadership over. It does what the messages of nodes say, through any node, as the command line does.
  */
 import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
+import type { Membership } from "@effectmq/schemas/raft/Membership"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 import type { VirtualWorld } from "@effectmq/testing/VirtualWorld"
 import type * as Effect from "effect/Effect"
@@ -47,6 +48,11 @@ export class Operator {
     return this.present
       .filter(({ running }) => running?.raft?.status().role === "leader")
       .sort((a, b) => termOf(b) - termOf(a))[0]
+  }
+
+  /** As whoever leads says. */
+  get membership(): Membership | undefined {
+    return this.leader?.running?.raft?.status().membership
   }
 
   /** Nothing new is begun. */
@@ -133,7 +139,7 @@ export class Operator {
     nodes.push(node)
     this.parts.applyLinks()
     void this.start(node)
-    const voter = random.chance(0.8)
+    const voter = random.chance(0.8) || (this.membership?.voters.length ?? 1) < 3
     const added = { nodeId: node.nodeId, address: addressOf(node.nodeId), voter }
     const isAdded = await this.ask(
       `add node ${node.nodeId} as a ${voter ? "voter" : "learner"}`,
@@ -145,7 +151,10 @@ export class Operator {
 
   async removeNode(node: SimulatedNode): Promise<boolean> {
     const { world, random } = this.parts
-    if (!(await this.ask(`remove node ${node.nodeId}`, ({ control }) => control.removeNode(node.nodeId)))) return false
+    const isDone = await this.ask(`remove node ${node.nodeId}`, ({ control }) => control.removeNode(node.nodeId))
+    // Where nobody knows whether it was, the cluster does.
+    const members = this.membership?.members
+    if (!isDone && (members === undefined || members.some(({ nodeId }) => nodeId === node.nodeId))) return false
     // Now and then it is left running: it must disturb nobody.
     await world.sleep(random.pick([0, 2_000]))
     node.removed = true
@@ -155,15 +164,17 @@ export class Operator {
 
   /** Whose disk is damaged: out with it, and another one in its place, under a new number. */
   async replace(node: SimulatedNode): Promise<void> {
-    const { world, violations, nodes } = this.parts
-    while (!node.removed && violations.none) {
-      if (await this.removeNode(node)) break
-      await world.sleep(500)
-    }
-    while (violations.none && nodes.length < nodesInAllMax) {
-      if ((await this.addNode()) !== undefined) break
-      await world.sleep(500)
-    }
+    const remove = () => this.again(async () => node.removed || (await this.removeNode(node)))
+    const add = () => this.again(async () => this.parts.nodes.length >= nodesInAllMax || (await this.addNode()) !== undefined)
+    const isLonely = (this.membership?.voters.length ?? 1) < 3
+    const [first, second] = isLonely || this.parts.random.chance(0.5) ? [add, remove] : [remove, add]
+    await first()
+    await second()
+  }
+
+  private async again(attempt: () => Promise<boolean>): Promise<void> {
+    const { world, violations } = this.parts
+    while (violations.none && !(await attempt())) await world.sleep(500)
   }
 
   async transfer(to: SimulatedNode): Promise<void> {

@@ -90,10 +90,12 @@ export class SimulatedNode {
   /** Answers why it does not start; undefined where it does, or was killed meanwhile. */
   async start(): Promise<string | undefined> {
     this.starts++
+    const { disk } = this.machine
     const started = await this.process.start(this.layer)
     if (Exit.isSuccess(started)) return undefined
     const cause = sayFailure(started.cause)
-    if (cause.includes("ProcessKilled")) return undefined
+    // A machine without power: whoever took it sees to the rest.
+    if (cause.includes("ProcessKilled") || disk.crashed) return undefined
     this.process.kill()
     this.startWasFaulty = this.machine.isFaulty || this.machine.isDamaged
     this.gone("kept", "reset")
