@@ -23,6 +23,7 @@ import { ClusterPeers } from "./ClusterPeers.js"
 import { Controller, type ControllerService } from "./Controller.js"
 import { clusterStatus } from "./internal/clusterStatus.js"
 import * as Control from "./internal/Control.js"
+import { Deadlines } from "./internal/Deadlines.js"
 import { Forwarder } from "./internal/Forwarder.js"
 import { type IntroductionError, introduce, isEmpty } from "./internal/Introduction.js"
 import * as Leaders from "./internal/Leaders.js"
@@ -97,16 +98,11 @@ const noSpaceOf = (raft: RaftNode.RaftNodeService): Submitter.NoSpace => {
     const { noSpace } = raft.status()
     return noSpace === undefined ? undefined : noSpaceHere(noSpace)
   }
-  const begins = Effect.async<void>((resume) => {
-    if (now() !== undefined) return resume(Effect.void)
-    const stop = raft.onStatus(() => {
-      if (now() === undefined) return
-      stop()
-      resume(Effect.void)
+  const onBegin = (listener: () => void) =>
+    void raft.onStatus(() => {
+      if (now() !== undefined) listener()
     })
-    return Effect.sync(stop)
-  })
-  return { now, begins }
+  return { now, onBegin }
 }
 
 /** The others call this node where it says now, and not where it was when it joined. */
@@ -170,6 +166,7 @@ export const make = (
       noSpace: noSpaceOf(raft),
       leaders,
       forwarder,
+      deadlines: new Deadlines((effect) => void runFork(Effect.forkIn(effect, scope))),
       options: {
         submitMsMax: options.submitMsMax ?? submitMsMax,
         commandsWaitingMax: options.machine?.commandsWaitingMax ?? machineDefaults.commandsWaitingMax

@@ -20,6 +20,7 @@ import { Controller, type ControllerService } from "./Controller.js"
 import { hashToHex } from "./core/EntryChain.js"
 import { Replica } from "./core/Replica.js"
 import * as Control from "./internal/Control.js"
+import { Deadlines } from "./internal/Deadlines.js"
 import { Following } from "./internal/Following.js"
 import { Forwarder } from "./internal/Forwarder.js"
 import { ImageView } from "./internal/ImageView.js"
@@ -128,6 +129,7 @@ export const make = (
       fault: () => fault,
       leaders,
       forwarder,
+      deadlines: new Deadlines((effect) => void runFork(Effect.forkIn(effect, scope))),
       options: { submitMsMax: options.submitMsMax ?? submitMsMax, commandsWaitingMax }
     })
 

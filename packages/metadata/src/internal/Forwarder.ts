@@ -46,17 +46,20 @@ export class Forwarder {
     private readonly leaders: Leaders
   ) {}
 
-  call(leader: Leader, { command, basisVersion, attempt, deadlineMs }: Try): Effect.Effect<SubmitOutcome> {
-    return Effect.async((resume) => {
-      const sent = { line: metadataCommandCodec.encode(command), basisVersion, attempt }
-      const entry = { leader, sent, deadlineMs, answer: (outcome: SubmitOutcome) => resume(Effect.succeed(outcome)) }
-      this.waiting.push(entry)
-      this.wake()
-      return Effect.sync(() => {
-        const at = this.waiting.indexOf(entry)
-        if (at >= 0) this.waiting.splice(at, 1)
-      })
-    })
+  /** Carries a command to the leader. Answers how to take it back while it is not on its way. */
+  offer(
+    leader: Leader,
+    { command, basisVersion, attempt, deadlineMs }: Try,
+    answer: (outcome: SubmitOutcome) => void
+  ): () => void {
+    const sent = { line: metadataCommandCodec.encode(command), basisVersion, attempt }
+    const entry = { leader, sent, deadlineMs, answer }
+    this.waiting.push(entry)
+    this.wake()
+    return () => {
+      const at = this.waiting.indexOf(entry)
+      if (at >= 0) this.waiting.splice(at, 1)
+    }
   }
 
   /** Runs until it is interrupted. */

@@ -67,24 +67,26 @@ export class ImageView {
     for (const waiter of this.waiters.splice(0)) waiter.resume(this.stopped)
   }
 
-  /** Without a bound in time: whoever waits brings one. */
+  /** Calls back once it is shown, or will not be; perhaps at once. Without a bound in time: whoever waits brings one. Answers how to stop. */
+  wait(version: number, resume: (stopped: MetadataUnavailable | undefined) => void): () => void {
+    if (version <= this.imageNow.version || this.stopped !== undefined) {
+      resume(version <= this.imageNow.version ? undefined : this.stopped)
+      return () => undefined
+    }
+    const waiter: Waiter = { version, resume }
+    let at = this.waiters.length
+    while (at > 0 && (this.waiters[at - 1] as Waiter).version > version) at--
+    this.waiters.splice(at, 0, waiter)
+    return () => {
+      const found = this.waiters.indexOf(waiter)
+      if (found >= 0) this.waiters.splice(found, 1)
+    }
+  }
+
   whenShown(version: number): Effect.Effect<void, MetadataUnavailable> {
-    return Effect.suspend(() => {
-      if (version <= this.imageNow.version) return Effect.void
-      if (this.stopped !== undefined) return Effect.fail(this.stopped)
-      return Effect.async<void, MetadataUnavailable>((resume) => {
-        const waiter: Waiter = {
-          version,
-          resume: (stopped) => resume(stopped === undefined ? Effect.void : Effect.fail(stopped))
-        }
-        let at = this.waiters.length
-        while (at > 0 && (this.waiters[at - 1] as Waiter).version > version) at--
-        this.waiters.splice(at, 0, waiter)
-        return Effect.sync(() => {
-          const found = this.waiters.indexOf(waiter)
-          if (found >= 0) this.waiters.splice(found, 1)
-        })
-      })
+    return Effect.async<void, MetadataUnavailable>((resume) => {
+      const stop = this.wait(version, (stopped) => resume(stopped === undefined ? Effect.void : Effect.fail(stopped)))
+      return Effect.sync(stop)
     })
   }
 

@@ -6,7 +6,7 @@ import type { RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
 import { InvalidField, InvalidMembership, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { Member, Membership } from "@effectmq/schemas/raft/Membership"
-import type { ChangeOfMembership, SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
+import type { ChangeOfMembership, SubmitOutcome, SubmittedCommand } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { MetadataPeer } from "../ClusterPeers.js"
@@ -105,17 +105,31 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine): Effect.
 export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): MetadataPeer<never> => {
   const { replica, view } = machine
 
-  const submitOne = (term: number, deadlineMs: number, { line, basisVersion, attempt }: SubmittedLine) => {
-    const command = metadataCommandCodec.decode(line)
-    if (Either.isLeft(command)) {
-      const error = new InvalidField({ field: "command", value: line.slice(0, 200), reason: command.left.message })
-      return Effect.succeed<SubmitOutcome>(refusedBy(error))
-    }
-    return Effect.async<SubmitOutcome>((resume) => {
-      const answer = (outcome: SubmitOutcome) => resume(Effect.succeed(seenFromElsewhere(outcome)))
-      return Effect.sync(machine.offer(term, { command: command.right, basisVersion, attempt, deadlineMs, answer }))
+  /** All of a call are answered together: none costs a fiber of its own. */
+  const submitAll = (term: number, deadlineMs: number, commands: ReadonlyArray<SubmittedCommand>) =>
+    Effect.async<ReadonlyArray<SubmitOutcome>>((resume) => {
+      const outcomes = new Array<SubmitOutcome>(commands.length)
+      const takeBacks: Array<() => void> = []
+      let waiting = commands.length
+      const answered = (at: number, outcome: SubmitOutcome) => {
+        outcomes[at] = outcome
+        if (--waiting === 0) resume(Effect.succeed(outcomes))
+      }
+      if (waiting === 0) return resume(Effect.succeed(outcomes))
+      for (const [at, { line, basisVersion, attempt }] of commands.entries()) {
+        const command = metadataCommandCodec.decode(line)
+        if (Either.isLeft(command)) {
+          const error = new InvalidField({ field: "command", value: line.slice(0, 200), reason: command.left.message })
+          answered(at, refusedBy(error))
+          continue
+        }
+        const answer = (outcome: SubmitOutcome) => answered(at, seenFromElsewhere(outcome))
+        takeBacks.push(machine.offer(term, { command: command.right, basisVersion, attempt, deadlineMs, answer }))
+      }
+      return Effect.sync(() => {
+        for (const takeBack of takeBacks) takeBack()
+      })
     })
-  }
 
   const caughtUp = (nodeId: number): Effect.Effect<void, MetadataUnavailable | InvalidMembership> =>
     Effect.suspend(() => {
@@ -131,10 +145,7 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
 
   return {
     submit: ({ term, commands, waitMsMax }) =>
-      Effect.flatMap(uptimeMs, (now) => {
-        const deadlineMs = now + Math.min(waitMsMost, waitMsMax)
-        return Effect.forEach(commands, (command) => submitOne(term, deadlineMs, command), { concurrency: "unbounded" })
-      }),
+      Effect.flatMap(uptimeMs, (now) => submitAll(term, now + Math.min(waitMsMost, waitMsMax), commands)),
 
     readBarrier: raft.readBarrier.pipe(
       Effect.mapError(readUnavailableOf),
@@ -225,10 +236,4 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       }))
     )
   }
-}
-
-interface SubmittedLine {
-  readonly line: string
-  readonly basisVersion: number
-  readonly attempt: number
 }

@@ -9,9 +9,9 @@ import type { MetadataCommand, ReplyOf } from "@effectmq/schemas/metadata/Metada
 import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { ControllerService } from "../Controller.js"
 import type { MetadataMachine } from "../MetadataMachine.js"
+import type { Deadlines } from "./Deadlines.js"
 import type { Forwarder, Try } from "./Forwarder.js"
 import type { ImageView } from "./ImageView.js"
 import type { Leader, Leaders } from "./Leaders.js"
@@ -26,8 +26,8 @@ export interface SubmitterOptions {
 
 export interface NoSpace {
   now(): MetadataUnavailable | undefined
-  /** Succeeds when there is none. */
-  readonly begins: Effect.Effect<void>
+  /** Called when there is none any more, for as long as this node lives. */
+  onBegin(listener: () => void): void
 }
 
 export interface SubmitterParts {
@@ -41,8 +41,12 @@ export interface SubmitterParts {
   readonly noSpace?: NoSpace | undefined
   readonly leaders: Leaders
   readonly forwarder: Forwarder
+  /** Of these waits alone. */
+  readonly deadlines: Deadlines
   readonly options: SubmitterOptions
 }
+
+type Resume = (outcome: Effect.Effect<MetadataReply, MetadataError>) => void
 
 /** Between two tries where nothing is known to have changed; drawn anew each time. */
 const pauseMsMin = 20
@@ -67,55 +71,70 @@ const notShown = new MetadataUnavailable({
 })
 
 export const make = (parts: SubmitterParts): ControllerService => {
-  const { view, machine, leaders, forwarder, options } = parts
+  const { view, machine, leaders, forwarder, deadlines, options } = parts
   let underWay = 0
-
-  const tryHere = (machine: MetadataMachine, term: number, one: Try): Effect.Effect<SubmitOutcome> =>
-    Effect.async((resume) => {
-      const takeBack = machine.offer(term, { ...one, answer: (outcome) => resume(Effect.succeed(outcome)) })
-      return Effect.sync(takeBack)
-    })
-
-  const within = <A, E>(deadlineMs: number, effect: Effect.Effect<A, E>) =>
-    Effect.flatMap(uptimeMs, (now) => Effect.timeoutOption(effect, Math.max(0, deadlineMs - now)))
+  parts.noSpace?.onBegin(() => deadlines.expireAll())
 
   const pause = Effect.suspend(() => Effect.sleep(pauseMsMin + Math.random() * (pauseMsMax - pauseMsMin)))
 
-  const shown = (reply: MetadataReply, deadlineMs: number): Effect.Effect<MetadataReply, MetadataUnavailable> => {
-    if (reply.version <= view.image().version) return Effect.succeed(reply)
-    const showing = within(deadlineMs, view.whenShown(reply.version))
-    const outOfSpace = Effect.as(parts.noSpace?.begins ?? Effect.never, Option.none<unknown>())
-    return Effect.flatMap(Effect.raceFirst(showing, outOfSpace), (found) =>
-      found._tag === "None" ? Effect.fail(notShown) : Effect.succeed(reply)
-    )
+  /** Once this node's image shows the reply. Answers how to stop waiting for that. */
+  const whenShown = (reply: MetadataReply, deadlineMs: number, resume: Resume): (() => void) => {
+    const isShown = reply.version <= view.image().version
+    if (!isShown && parts.noSpace?.now() !== undefined) {
+      resume(Effect.fail(notShown))
+      return () => undefined
+    }
+    let forget = () => {}
+    const stop = view.wait(reply.version, (stopped) => {
+      forget()
+      resume(stopped === undefined ? Effect.succeed(reply) : Effect.fail(stopped))
+    })
+    if (isShown) return stop
+    forget = deadlines.add(deadlineMs, () => {
+      stop()
+      resume(Effect.fail(notShown))
+    })
+    return () => {
+      forget()
+      stop()
+    }
   }
 
   const attempt = (one: Try, isUnknown: boolean): Effect.Effect<MetadataReply, MetadataError> =>
-    Effect.suspend(() => {
+    Effect.async((resume) => {
       const fault = parts.fault()
-      if (fault !== undefined) return Effect.fail(fault)
+      if (fault !== undefined) return resume(Effect.fail(fault))
       const noSpace = parts.noSpace?.now()
-      if (noSpace !== undefined) return Effect.fail(isUnknown ? unknownHere : noSpace)
-      const term = machine?.leadsInTerm ?? 0
+      if (noSpace !== undefined) return resume(Effect.fail(isUnknown ? unknownHere : noSpace))
       const leader = leaders.now()
-      if (machine !== undefined && term > 0) {
-        return Effect.flatMap(tryHere(machine, term, one), (outcome) => after(one, leader, outcome, isUnknown))
+      let stop: (() => void) | undefined
+      const answer = (outcome: SubmitOutcome) => {
+        stop = undefined
+        if (outcome._tag === "Done") stop = whenShown(outcome.reply, one.deadlineMs, resume)
+        else resume(after(one, leader, outcome, isUnknown))
       }
-      // This node may have been elected a moment ago and not lead yet.
-      const isElsewhere = leader !== undefined && leader.member.nodeId !== parts.nodeId
-      const passedOn = isElsewhere ? forwarder.call(leader, one) : Effect.succeed(notLeader(0, 0))
-      return Effect.flatMap(passedOn, (outcome) => after(one, leader, outcome, isUnknown))
+      const takeBack = offer(one, leader, answer)
+      stop ??= takeBack
+      return Effect.sync(() => stop?.())
     })
+
+  /** To the leader, wherever that is. Answers how to take it back, which does nothing to what was answered. */
+  const offer = (one: Try, leader: Leader | undefined, answer: (outcome: SubmitOutcome) => void): (() => void) => {
+    const term = machine?.leadsInTerm ?? 0
+    if (machine !== undefined && term > 0) return machine.offer(term, { ...one, answer })
+    // This node may have been elected a moment ago and not lead yet.
+    if (leader !== undefined && leader.member.nodeId !== parts.nodeId) return forwarder.offer(leader, one, answer)
+    answer(notLeader(0, 0))
+    return () => undefined
+  }
 
   const after = (
     one: Try,
     asked: Leader | undefined,
-    outcome: SubmitOutcome,
+    outcome: Exclude<SubmitOutcome, { readonly _tag: "Done" }>,
     isUnknown: boolean
   ): Effect.Effect<MetadataReply, MetadataError> => {
     switch (outcome._tag) {
-      case "Done":
-        return shown(outcome.reply, one.deadlineMs)
       case "Refused":
         return Effect.fail(outcome.error)
       case "Unavailable":
