@@ -18,7 +18,7 @@ import { makeRpcHost } from "./internal/RpcHost.js"
 import type { NodeCallFailed } from "./NodeCallFailed.js"
 import { NodeTransport, type NodeTarget } from "./NodeTransport.js"
 
-export { nodeHeader } from "./internal/RpcHost.js"
+export { nodeHeader } from "./internal/RpcMessages.js"
 
 export interface NodeRpcServerOptions {
   /** Under way from one link; a link with more is ended. Default 4096: more than a client sends, whose given-up calls may still run. */

@@ -8,7 +8,7 @@
  */
 import { Meters } from "@effectmq/metrics/Meters"
 import type { NodeCallFailed } from "@effectmq/network/NodeCallFailed"
-import * as NodeRpc from "@effectmq/network/NodeRpc"
+import * as NodeRpcBrief from "@effectmq/network/NodeRpcBrief"
 import { NodeTransport } from "@effectmq/network/NodeTransport"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
@@ -38,6 +38,8 @@ export interface RpcRaftTransportOptions {
 interface Peer {
   readonly address: string
   readonly queue: PeerQueue
+  /** There is something in the queue. */
+  readonly due: () => void
   readonly scope: Scope.CloseableScope
 }
 
@@ -62,46 +64,51 @@ const make = (options: RpcRaftTransportOptions) =>
       batchBytesMax: options.callBytesMax ?? 1024 * 1024
     }
 
-    /** Sends what gathers in the queue, a few calls at a time, until the peer's scope closes. */
-    const sending = (member: Member, queue: PeerQueue) =>
-      Effect.gen(function* () {
-        const client = yield* NodeRpc.client(RaftRpcs, raftChannel, member, clientOptions)
-        const places = yield* Effect.makeSemaphore(callsMax)
+    /** Sends what gathers in the queue, a few calls at a time, until the peer's scope closes; answers how to say that there is more. */
+    const sending = (member: Member, queue: PeerQueue): Effect.Effect<() => void, never, Scope.Scope | NodeTransport> =>
+      Effect.map(NodeRpcBrief.client(RaftRpcs, raftChannel, member, clientOptions), (call) => {
+        let underWay = 0
+        let isDue = false
         let refusal = ""
         /** That it cannot be reached is told elsewhere; that it does not take what it gets is told once. */
-        const failed = ({ message, reason }: NodeCallFailed) => {
-          if (reason !== "refused" || message === refusal) return Effect.void
+        const failed = ({ message, reason }: NodeCallFailed): void => {
+          if (reason !== "refused" || message === refusal) return
           refusal = message
           const line = Effect.logWarning("a member does not take the messages of its raft group")
-          return Effect.annotateLogs(line, { node: member.nodeId, address: member.address, reason: message })
+          runFork(Effect.annotateLogs(line, { node: member.nodeId, address: member.address, reason: message }))
         }
-        const deliver = (messages: ReadonlyArray<RaftMessage>) =>
-          Effect.matchEffect(client.Deliver({ messages }), {
-            onSuccess: () =>
-              Effect.sync(() => {
-                refusal = ""
-              }),
-            onFailure: (failure) => {
+        const deliver = (messages: ReadonlyArray<RaftMessage>): void => {
+          underWay++
+          call("Deliver", { messages }, (failure) => {
+            underWay--
+            if (failure === undefined) refusal = ""
+            else {
               dropped.value += messages.length
-              return failed(failure)
+              failed(failure)
             }
+            due()
           })
-        const turn = Effect.gen(function* () {
-          yield* places.take(1)
-          yield* queue.filled
-          const messages = queue.takeBatch()
-          yield* Effect.forkScoped(Effect.ensuring(deliver(messages), places.release(1)))
-        })
-        return yield* Effect.forever(turn)
-      }).pipe(Effect.catchAllDefect((defect) => Effect.logError(`no messages go to node ${member.nodeId} any more`, defect)))
+        }
+        const pump = (): void => {
+          isDue = false
+          while (underWay < callsMax && !queue.isEmpty) deliver(queue.takeBatch())
+        }
+        /** What is sent in one turn goes together. */
+        const due = (): void => {
+          if (isDue || underWay >= callsMax || queue.isEmpty) return
+          isDue = true
+          queueMicrotask(pump)
+        }
+        return due
+      })
 
     const begin = (member: Member): Peer => {
       const queue = new PeerQueue(limits, (count) => {
         dropped.value += count
       })
       const scope = runSync(Scope.fork(whole, ExecutionStrategy.sequential))
-      runFork(Effect.forkIn(Scope.extend(sending(member, queue), scope), scope))
-      return { address: member.address, queue, scope }
+      const due = runSync(Scope.extend(sending(member, queue), scope))
+      return { address: member.address, queue, due, scope }
     }
 
     const end = (nodeId: number, { scope }: Peer): void => {
@@ -115,18 +122,16 @@ const make = (options: RpcRaftTransportOptions) =>
         else strange.value += 1
       }
     }
-    yield* Effect.provide(
-      NodeRpc.serve(RaftRpcs, raftChannel),
-      RaftRpcs.toLayer({
-        Deliver: ({ messages }, { headers }) => Effect.sync(() => received(Number(headers[NodeRpc.nodeHeader]), messages))
-      })
-    )
+    yield* NodeRpcBrief.serve(RaftRpcs, raftChannel, { Deliver: ({ messages }, from) => received(from, messages) })
 
     const service: RaftTransportService = {
       send: (message) => {
         const peer = peers.get(message.to)
         if (peer === undefined || message.from !== transport.nodeId) dropped.value += 1
-        else peer.queue.offer(message, messageBytes(message))
+        else {
+          peer.queue.offer(message, messageBytes(message))
+          peer.due()
+        }
       },
       setMembers: (members) => {
         const wanted = new Map(members.filter(({ nodeId }) => nodeId !== transport.nodeId).map((one) => [one.nodeId, one]))

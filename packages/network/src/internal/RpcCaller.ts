@@ -40,7 +40,7 @@ type Item = Uint8Array | { readonly broken: string }
 const tags: ReadonlySet<unknown> = new Set(["Chunk", "Exit", "Defect"])
 
 /** Undefined where the frame is no message of a server. */
-const messageIn = (frame: Uint8Array): FromServerEncoded | undefined => {
+export const messageIn = (frame: Uint8Array): FromServerEncoded | undefined => {
   try {
     const message = unpackFrame(frame) as { readonly _tag?: unknown; readonly requestId?: unknown } | null
     if (!tags.has(message?._tag)) return undefined

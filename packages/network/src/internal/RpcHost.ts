@@ -17,9 +17,7 @@ import { LineBudget } from "../core/LineBudget.js"
 import { packFrame, unpackFrame } from "../core/RpcFrame.js"
 import { nodeFrameBytesMax, type NodeTransportService } from "../NodeTransport.js"
 import { DrainGate } from "./DrainGate.js"
-
-/** Number of the node that calls, set by the server. */
-export const nodeHeader = "effectmq-node"
+import { defectIn, fieldsOf, isId, nodeHeader, unknownCall } from "./RpcMessages.js"
 
 class HostedLink extends DrainGate {
   /** Names of the calls under way by their ids. */
@@ -28,29 +26,6 @@ class HostedLink extends DrainGate {
 
 const linesAtOnce = 20
 const linesQuietMs = 5_000
-const shownMax = 60
-const defectShownMax = 500
-
-const fieldsOf = (value: unknown): Record<string, unknown> =>
-  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {}
-
-const isId = (value: unknown): value is string => typeof value === "string" && /^\d{1,20}$/.test(value)
-
-const shown = (text: string): string => text.slice(0, shownMax).replace(/[^\x20-\x7e]/g, "?")
-
-/** What the other did not say in a typed way, for the log. */
-const defectIn = (message: FromServerEncoded): string | undefined => {
-  if (message._tag !== "Exit" || message.exit._tag !== "Failure") return undefined
-  const { cause } = message.exit
-  return cause._tag === "Die" ? JSON.stringify(cause.defect)?.slice(0, defectShownMax) : undefined
-}
-
-const failedExit = (requestId: string, defect: string): FromServerEncoded => ({
-  _tag: "Exit",
-  requestId,
-  exit: { _tag: "Failure", cause: { _tag: "Die", defect } }
-})
-
 export const makeRpcHost = <Rpcs extends Rpc.Any>(
   transport: NodeTransportService,
   group: RpcGroup.RpcGroup<Rpcs>,
@@ -91,7 +66,7 @@ export const makeRpcHost = <Rpcs extends Rpc.Any>(
         if (hosted.calls.has(id)) return refuse(clientId, hosted, `call ${id} is made twice`)
         if (hosted.calls.size >= callsMax) return refuse(clientId, hosted, `more than ${callsMax} calls at once`)
         hosted.calls.set(id, tag)
-        if (!group.requests.has(tag)) return send(clientId, failedExit(id, `${shown(tag)} is not known to this node`))
+        if (!group.requests.has(tag)) return send(clientId, unknownCall(id, tag))
         const headers: Array<[string, string]> = [[nodeHeader, String(hosted.link.peerNodeId)]]
         return writeRequest(clientId, { _tag: "Request", id, tag, payload, headers })
       }

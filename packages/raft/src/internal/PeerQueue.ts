@@ -2,7 +2,6 @@
  * What waits to be sent to one member: bounded in messages and bytes, the oldest give way.
  */
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
-import * as Effect from "effect/Effect"
 
 export interface PeerQueueLimits {
   readonly messagesMax: number
@@ -26,7 +25,6 @@ export class PeerQueue {
   private messages: Array<RaftMessage> = []
   private sizes: Array<number> = []
   private bytes = 0
-  private wake: (() => void) | undefined
 
   constructor(
     private readonly limits: PeerQueueLimits,
@@ -50,15 +48,11 @@ export class PeerQueue {
       this.sizes.splice(0, drop)
       this.onDropped(drop)
     }
-    this.wake?.()
-    this.wake = undefined
   }
 
-  /** Succeeds when something waits. */
-  readonly filled: Effect.Effect<void> = Effect.async((resume) => {
-    if (this.messages.length > 0) resume(Effect.void)
-    else this.wake = () => resume(Effect.void)
-  })
+  get isEmpty(): boolean {
+    return this.messages.length === 0
+  }
 
   /** The oldest, as many as go together. */
   takeBatch(): ReadonlyArray<RaftMessage> {

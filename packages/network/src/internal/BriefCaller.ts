@@ -1,0 +1,113 @@
+/**
+ * Makes brief calls to one node: each is answered by a callback, and costs no fiber. The messages are those of RPC.
+ *
+ * Invariants
+ * - Every call is answered once: it was carried out, or why that is not known or was not done.
+ * - Calls arrive in the order in which they were made while the link holds.
+ */
+import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import type { Scope } from "effect/Scope"
+import { packFrame } from "../core/RpcFrame.js"
+import { NodeCallFailed, type NodeCallFailedReason } from "../NodeCallFailed.js"
+import { nodeFrameBytesMax, type NodeTarget, type NodeTransportService } from "../NodeTransport.js"
+import { CallDeadlines } from "./CallDeadlines.js"
+import { messageIn } from "./RpcCaller.js"
+import { makeRpcConnection } from "./RpcConnection.js"
+
+export interface BriefCallerOptions {
+  readonly channel: string
+  readonly target: NodeTarget
+  readonly backOffMs: number
+  readonly backOffMsMax: number
+  readonly callTimeoutMs: number
+  readonly callsMax: number
+}
+
+export type Answer = (failure: NodeCallFailed | undefined) => void
+
+/** Of the encoded payload. */
+export type BriefCaller = (tag: string, payload: unknown, answer: Answer) => void
+
+type ExitEncoded = Extract<FromServerEncoded, { readonly _tag: "Exit" }>
+
+const defectOf = ({ exit }: ExitEncoded): string => {
+  if (exit._tag !== "Failure" || exit.cause._tag !== "Die") return "it was interrupted there"
+  const { defect } = exit.cause
+  return typeof defect === "string" ? defect : JSON.stringify(defect)
+}
+
+export const makeBriefCaller = (
+  transport: NodeTransportService,
+  options: BriefCallerOptions
+): Effect.Effect<BriefCaller, never, Scope> =>
+  Effect.gen(function* () {
+    const { target, callTimeoutMs, callsMax } = options
+    const where = `node ${target.nodeId} at ${target.address}`
+    const scope = yield* Effect.scope
+    const runFork = Runtime.runFork(yield* Effect.runtime<never>())
+    const fork = (effect: Effect.Effect<void>): void => void runFork(Effect.forkIn(effect, scope))
+    const answersById = new Map<string, Answer>()
+    let calls = 0
+    let closed = false
+
+    const failed = (reason: NodeCallFailedReason, message: string) =>
+      new NodeCallFailed({ nodeId: target.nodeId, reason, message })
+
+    const finish = (id: string, failure: NodeCallFailed | undefined): void => {
+      const answer = answersById.get(id)
+      if (answer === undefined) return
+      answersById.delete(id)
+      deadlines.end(id)
+      answer(failure)
+    }
+
+    const failAll = (failure: NodeCallFailed): void => {
+      for (const id of [...answersById.keys()]) finish(id, failure)
+    }
+
+    const onFrame = (frame: Uint8Array): void => {
+      const message = messageIn(frame)
+      if (message?._tag === "Defect") return failAll(failed("refused", `${where} failed in its calls`))
+      if (message?._tag !== "Exit") return connection.current()?.link.close("a frame is no message")
+      const { requestId, exit } = message
+      if (exit._tag === "Success") finish(requestId, undefined)
+      else finish(requestId, failed("refused", `${where} did not answer a call: ${defectOf(message)}`))
+    }
+
+    const connection = yield* makeRpcConnection(transport, {
+      ...options,
+      onFrame,
+      onBroken: (reason) => failAll(failed("broken", `the link to ${where} ended: ${reason}`))
+    })
+    const deadlines = yield* CallDeadlines.make(callTimeoutMs, (id) =>
+      Effect.sync(() => finish(id, failed("timeout", `${where} did not answer within ${callTimeoutMs} ms`)))
+    )
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+        failAll(failed("broken", `no more calls are made to ${where}`))
+      })
+    )
+
+    const send = (id: string, frame: Uint8Array): Effect.Effect<void> =>
+      Effect.matchEffect(connection.wanted, {
+        onFailure: (failure) => Effect.sync(() => finish(id, failure)),
+        // Where it was given up meanwhile, or the link broke since, nothing is sent.
+        onSuccess: (gate) => gate.send(() => (answersById.has(id) ? frame : undefined))
+      })
+
+    return (tag, payload, answer) => {
+      if (closed) return answer(failed("broken", `no more calls are made to ${where}`))
+      if (answersById.size >= callsMax) return answer(failed("overloaded", `${callsMax} calls to ${where} are under way already`))
+      const id = String(calls++)
+      const frame = packFrame({ _tag: "Request", id, tag, payload, headers: [] })
+      if (frame.length > nodeFrameBytesMax) return answer(failed("refused", `a call of ${frame.length} bytes is too large`))
+      answersById.set(id, answer)
+      deadlines.begin(id)
+      const gate = connection.current()
+      if (gate === undefined || gate.link.saturated) fork(send(id, frame))
+      else gate.link.send(frame)
+    }
+  })
