@@ -1,4 +1,5 @@
 /** What passes commands on to a leader that does not answer. */
+import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { expect, it } from "vitest"
@@ -27,13 +28,12 @@ it("answers a command that waits behind calls without an answer when its time is
   }
   const forwarder = new Forwarder(peers, leaders)
   const leader = { member: memberOf(2), term: 1 }
-  const call = (deadlineMs: number) =>
-    forwarder.call(leader, {
-      command: command("CreateTopic", { tenant, name: "a" }),
-      basisVersion: 0,
-      attempt: 1,
-      deadlineMs
-    })
+  const call = (deadlineMs: number) => {
+    const one = { command: command("CreateTopic", { tenant, name: "a" }), basisVersion: 0, attempt: 1, deadlineMs }
+    return Effect.async<SubmitOutcome>((resume) =>
+      Effect.sync(forwarder.offer(leader, one, (outcome) => resume(Effect.succeed(outcome))))
+    )
+  }
   const test = Effect.gen(function* () {
     yield* Effect.forkScoped(forwarder.run(yield* Effect.scope))
     const long = []
