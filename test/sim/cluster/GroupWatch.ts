@@ -20,8 +20,10 @@ import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import { ElectionWatch } from "./ElectionWatch.js"
 import { LogView, type PlacedMembership, type Seen, seenOf } from "./LogView.js"
-import { apart, isMajority, sayMembership } from "./Majorities.js"
+import { isMajority, sayMembership } from "./Majorities.js"
+import { checkBegun, checkStep } from "./MembershipSteps.js"
 import { ReadWatch } from "./ReadWatch.js"
+import { checkReopened } from "./Reopened.js"
 import type { Violations } from "./Violations.js"
 
 /** What was committed, as it was seen first. */
@@ -72,23 +74,8 @@ export class GroupWatch {
   storeOpened(nodeId: number, stored: Omit<StoredRaft, "storeId">): void {
     const view = LogView.of(stored)
     const before = this.members.get(nodeId)
-    if (before !== undefined) this.checkReopened(nodeId, before, view)
+    if (before !== undefined) checkReopened(this.violations, nodeId, before, view)
     this.members.set(nodeId, { told: view, durable: LogView.of(stored), appliedIndex: 0 })
-  }
-
-  private checkReopened(nodeId: number, { told, durable }: MemberView, view: LogView): void {
-    const said = (what: string) => this.violations.add(`the store of node ${nodeId} does not give back ${what}`)
-    const fits = (one: LogView) => view.term === one.term && view.votedFor === one.votedFor
-    if (!fits(durable) && !fits(told))
-      said(`term ${durable.term} and vote ${durable.votedFor}, it has ${view.term} and ${view.votedFor}`)
-    if (view.snapshotIndex < durable.snapshotIndex) said(`the snapshot at ${durable.snapshotIndex}`)
-    for (const [index, { term, digest }] of durable.entries) {
-      if (index <= view.snapshotIndex) continue
-      const found = view.entries.get(index)
-      const replaced = told.entries.get(index)
-      const matches = found?.term === term && found.digest === digest
-      if (!matches && !(found?.term === replaced?.term && replaced?.term !== term)) said(`entry ${index} of term ${term}`)
-    }
   }
 
   /** Handed to the store; not durable yet. */
@@ -115,8 +102,9 @@ export class GroupWatch {
       previousTerm = entry.term
     }
     told.write(write)
-    for (const { index } of changes) this.checkMembership(nodeId, told, index)
-    for (const { index } of own) this.checkBegun(nodeId, told, index)
+    for (const { index } of changes) checkStep(this.violations, nodeId, told, index)
+    const holders = (index: number, term: number) => this.holders(index, term)
+    for (const { index } of own) checkBegun(this.violations, nodeId, told, index, holders)
   }
 
   storeDurable(nodeId: number, write: RaftWrite): void {
@@ -150,31 +138,6 @@ export class GroupWatch {
       const where = `entry ${index} of term ${term} comes behind one of term`
       this.violations.add(`${where} ${previousTerm} on node ${nodeId}, and behind one of ${known.previousTerm} elsewhere`)
     }
-  }
-
-  private checkMembership(nodeId: number, told: LogView, index: number): void {
-    const before = told.membershipBefore(index)
-    const after = told.membershipBefore(index + 1)
-    if (before === undefined || after === undefined) return
-    const sides = apart(before.membership, after.membership)
-    if (sides === undefined) return
-    const change = `${sayMembership(before.membership)} to ${sayMembership(after.membership)}`
-    this.violations.add(`node ${nodeId} changes the membership from ${change}: ${sides[0]} and ${sides[1]} are two majorities`)
-  }
-
-  /** Of two changes under way at once, one may come back beside the other (Ongaro on raft-dev, 2015). */
-  private checkBegun(nodeId: number, told: LogView, index: number): void {
-    const before = told.membershipBefore(index)
-    const term = told.termAt(index)
-    if (before === undefined || term === undefined) return
-    let needed = before.index
-    while (told.termAt(needed) !== undefined && told.termAt(needed) !== term && needed < index) needed++
-    const neededTerm = told.termAt(needed)
-    if (neededTerm === undefined) return
-    const holders = this.holders(needed, neededTerm)
-    if (needed < index && isMajority(before.membership, new Set(holders))) return
-    const what = `node ${nodeId} changes the membership at ${index} in term ${term}`
-    this.violations.add(`${what}, entry ${needed} is durable on ${holders} of ${sayMembership(before.membership)}`)
   }
 
   /** `keep`: it was taken here. */
