@@ -350,6 +350,9 @@ export class Scenario {
       ),
     progress: ({ words: [nodeId] }) => renderProgress(this.cluster.node(Number(nodeId))),
     members: ({ words }) => this.nodes(words).map((node) => `${node.nodeId}: ${renderMembership(node.machine.membership)}`),
+    /** Whom it must be able to reach. */
+    known: ({ words }) =>
+      this.nodes(words).map((node) => `${node.nodeId}: ${node.machine.knownMembers.map((member) => member.nodeId).join(",")}`),
     disk: ({ words }) =>
       words.map((word) => {
         const disk = this.cluster.disks.get(Number(word)) ?? emptyDisk()
