@@ -101,10 +101,13 @@ describe.skipIf(isStandIn)("a listener of a tenant", () => {
     try {
       expect(await connack(broker, 5, { username: "ann" })).toBe(0x87)
       await api(broker, "PUT", "/tenants/shop", {})
-      await api(broker, "PUT", `/users/${encodeURIComponent("default:ann")}?tenant=shop`, { password: "x" })
-      const client = await RawClient.connect(broker.port, 5, { username: "default:ann", password: "x", clientId: "c" })
+      await api(broker, "PUT", "/users/ann?tenant=shop", { password: "x" })
+      await api(broker, "PUT", "/users/bob", { password: "x" })
+      // The whole is the name, and nobody of this tenant has it.
+      expect(await connack(broker, 5, { username: "default:bob", password: "x" })).toBe(0x86)
+      const client = await RawClient.connect(broker.port, 5, { username: "ann", password: "x", clientId: "c" })
       const response = await fetch(`http://127.0.0.1:${broker.adminPort}/api/v1/sessions/c?tenant=shop`)
-      expect(await response.json()).toMatchObject({ tenant: "shop", user: "default:ann" })
+      expect(await response.json()).toMatchObject({ tenant: "shop", user: "ann" })
       client.destroy()
     } finally {
       await broker.stop()
