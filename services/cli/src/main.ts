@@ -39,11 +39,19 @@ const beforeOperands = words.includes("--") ? words.slice(0, words.indexOf("--")
 /** A group of commands alone is a question too. */
 const helpWanted = beforeOperands.some((word) => word === "--help" || word === "-h") || (found.bare && found.children.length > 0)
 
+/** The parser takes an option that lacks its value for one that it does not know. */
+const lacksValue = (plain: string): string | undefined => {
+  const option = /^Received unknown argument: '(--[a-z-]+)'$/.exec(plain)?.[1]
+  const takesValue = option !== undefined && new RegExp(`${option} [a-z]`).test(Help.page(found))
+  return takesValue && !/^[^-]/.test(words[words.indexOf(option) + 1] ?? "") ? `${option} wants a value` : undefined
+}
+
 /** What the parser says of wrong usage: plain, and with where to read more. */
 const printUsage = (text: unknown) => {
-  const plain = String(text)
+  const said = String(text)
     .replace(/\u001b\[[0-9;]*m/g, "")
     .trim()
+  const plain = lacksValue(said) ?? said
   process.stderr.write(`effectmq: ${plain}\nSee ${found.path.join(" ")} --help\n`)
 }
 

@@ -62,7 +62,10 @@ describe("config", () => {
       stderr: expect.stringContaining("line 2")
     })
     const absent = await run(["config", "validate", "--config", join(directory, "absent.yaml")])
-    expect(absent).toMatchObject({ code: 2, stderr: expect.stringContaining("absent.yaml cannot be read") })
+    expect(absent).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("absent.yaml cannot be read: there is no such file")
+    })
   })
 
   it("a wrong configuration does not start", async () => {
@@ -126,6 +129,8 @@ describe("exit codes", () => {
       [["ban", "add", "user", "bob", "--for", "0"], "--for 0: expected 1 or more"],
       [["user", "delete", ""], "a name may not be empty"],
       [["user", "add", "shop:alice"], "a user's name has 1 to 256 characters, none of them a colon"],
+      [["user", "add", "alice", "--password", "a", "--password-stdin"], "not both"],
+      [["start", "--data-dir"], "effectmq: --data-dir wants a value\nSee effectmq start --help"],
       [["status", "--tenant", "shop"], "unknown argument: '--tenant'"],
       [["config", "validate", "--set", "mqtt.tcp.port"], "expected key=value"],
       [["config", "validate", "--set", "no value"], "expected key=value"]

@@ -40,7 +40,7 @@ const read = (path: string): Effect.Effect<string, ConfigFileError, FileSystem.F
       : text
   }).pipe(
     Effect.catchTags({
-      SystemError: (error) => Effect.fail(unreadable(path, error.reason)),
+      SystemError: (error) => Effect.fail(unreadable(path, error.reason === "NotFound" ? "there is no such file" : error.reason)),
       BadArgument: (error) => Effect.fail(unreadable(path, error.message))
     })
   )

@@ -50,6 +50,10 @@ const askedFor = Effect.gen(function* () {
   return first === second ? first : yield* Effect.fail(usage("the passwords are not the same"))
 }).pipe(Effect.catchTag("QuitException", () => Effect.fail(failed("given up"))))
 
+/** Before the broker is asked for anything. */
+const oneAtMost = ({ password, passwordStdin }: PasswordChoice) =>
+  Option.isSome(password) && passwordStdin ? Effect.fail(usage("give --password or --password-stdin, not both")) : Effect.void
+
 const passwordOf = (choice: PasswordChoice) =>
   Effect.gen(function* () {
     if (Option.isSome(choice.password)) return Redacted.value(choice.password.value)
@@ -71,6 +75,7 @@ const add = Command.make(
       if (!isUserName(options.name)) {
         return yield* Effect.fail(usage("a user's name has 1 to 256 characters, none of them a colon or a control character"))
       }
+      yield* oneAtMost(options)
       const known = yield* call(options, { path: ["users"] }, UserList)
       if (known.some((user) => user.name === options.name)) {
         return yield* Effect.fail(failed(`user ${options.name} is known already: see effectmq user passwd`))
@@ -89,6 +94,7 @@ const add = Command.make(
 
 const passwd = Command.make("passwd", { name, ...passwordOptions, ...adminOptions }, (options) =>
   Effect.gen(function* () {
+    yield* oneAtMost(options)
     yield* call(options, { path: ["users", options.name] }, UserSummary)
     const body = { password: yield* passwordOf(options) }
     const user = yield* call(options, { method: "PUT", path: ["users", options.name], body }, UserSummary)
