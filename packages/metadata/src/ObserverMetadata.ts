@@ -76,6 +76,7 @@ export const make = (
     const localPeer = yield* LocalPeer
     const scope = yield* Effect.scope
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
+    const fork = (effect: Effect.Effect<void>): void => void runFork(Effect.forkIn(effect, scope))
     const { nodeId } = options.node
     const replica = new Replica()
     const view = new ImageView()
@@ -129,7 +130,7 @@ export const make = (
       fault: () => fault,
       leaders,
       forwarder,
-      deadlines: new Deadlines((effect) => void runFork(Effect.forkIn(effect, scope))),
+      deadlines: new Deadlines(fork),
       options: { submitMsMax: options.submitMsMax ?? submitMsMax, commandsWaitingMax }
     })
 
@@ -147,19 +148,18 @@ export const make = (
         )
       })
 
-    /** Whoever waits for a run that begins after another one waits no longer than anybody else. */
-    const inTime = Effect.timeoutFail({ duration: options.syncMsMax ?? syncMsMax, onTimeout: () => noMajority })
+    const waitMsMax = options.syncMsMax ?? syncMsMax
     const barrier = Effect.flatMap(
       askAny((peer) => peer.readBarrier),
       ({ version }) => view.whenShown(version)
-    ).pipe(inTime)
+    ).pipe(Effect.timeoutFail({ duration: waitMsMax, onTimeout: () => noMajority }))
     const metadata: MetadataService = {
       image: () => view.image(),
       sync: Effect.map(
         sharedRuns(
           Effect.suspend(() => (fault === undefined ? barrier : Effect.fail(fault))),
-          scope
-        ).pipe(inTime),
+          { fork, deadlines: new Deadlines(fork), waitMsMax, late: noMajority }
+        ),
         () => view.image()
       ),
       isStale: () => following.isStale,

@@ -1,29 +1,69 @@
 /**
- * One run of an effect for all who come while another one is under way: nobody gets the answer to a run that began before he came.
+ * One run of an effect for all who come while another one is under way: nobody gets the answer to a run that began before he came,
+ * and nobody waits for longer than his own time. Who waits costs neither a fiber nor a timer.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type { Deadlines } from "./Deadlines.js"
+import { uptimeMsNow } from "./uptime.js"
 
-export const sharedRuns = <A, E>(run: Effect.Effect<A, E>, scope: Scope.Scope): Effect.Effect<A, E> => {
+export interface SharedRunsOptions<E> {
+  /** Runs an effect beside all others for as long as whoever owns this lives. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  readonly deadlines: Deadlines
+  readonly waitMsMax: number
+  /** To whom waited for so long. */
+  readonly late: E
+}
+
+type Waiter<A, E> = (exit: Exit.Exit<A, E>) => void
+
+export const sharedRuns = <A, E>(
+  run: Effect.Effect<A, E>,
+  { deadlines, fork, late, waitMsMax }: SharedRunsOptions<E>
+): Effect.Effect<A, E> => {
   let isRunning = false
-  let next: Deferred.Deferred<A, E> | undefined
+  let isOver = false
+  let next = new Set<Waiter<A, E>>()
+
+  const answer = (waiters: Set<Waiter<A, E>>, exit: Exit.Exit<A, E>): void => {
+    for (const waiter of [...waiters]) waiter(exit)
+  }
   const runNext: Effect.Effect<void> = Effect.suspend(() => {
-    const waited = next
-    next = undefined
-    if (waited === undefined) {
+    const waiters = next
+    next = new Set()
+    if (waiters.size === 0) {
       isRunning = false
       return Effect.void
     }
-    return Effect.zipRight(Effect.intoDeferred(run, waited), runNext)
+    const answered = Effect.onExit(run, (exit) => Effect.sync(() => answer(waiters, exit)))
+    return Effect.zipRight(Effect.exit(answered), runNext)
   })
-  return Effect.gen(function* () {
-    if (next === undefined) next = yield* Deferred.make<A, E>()
-    const waited = next
+  const runs = Effect.onInterrupt(runNext, () =>
+    Effect.sync(() => {
+      isOver = true
+      answer(next, Exit.interrupt(FiberId.none))
+    })
+  )
+
+  return Effect.async<A, E>((resume) => {
+    if (isOver) return resume(Effect.interrupt)
+    const waiters = next
+    const waiter: Waiter<A, E> = (exit) => {
+      forget()
+      resume(exit)
+    }
+    const forget = () => {
+      waiters.delete(waiter)
+      stop()
+    }
+    const stop = deadlines.add(uptimeMsNow() + waitMsMax, () => waiter(Exit.fail(late)))
+    waiters.add(waiter)
     if (!isRunning) {
       isRunning = true
-      yield* Effect.forkIn(runNext, scope)
+      fork(runs)
     }
-    return yield* Deferred.await(waited)
+    return Effect.sync(forget)
   })
 }

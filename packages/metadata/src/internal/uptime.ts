@@ -4,4 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 
-export const uptimeMs: Effect.Effect<number> = Effect.sync(() => Math.floor(performance.now()))
+export const uptimeMsNow = (): number => Math.floor(performance.now())
+
+export const uptimeMs: Effect.Effect<number> = Effect.sync(uptimeMsNow)
