@@ -2,6 +2,7 @@
  * Dynamic keys of what a connection is told, and of who may connect.
  */
 import { describe, expect } from "vitest"
+import { until } from "../support/Until.js"
 import type { DynamicWorld } from "./DynamicWorld.js"
 import { clockPast, unique } from "./RawClient.js"
 
@@ -183,9 +184,14 @@ export const dynamicConnections = ({ shows, api, set, unset, open, connect, told
         await connect({ clientId })
         const nowMs = Date.now()
         expect(await answered({ clientId })).toBe(0x8a)
-        const bans: ReadonlyArray<{ value: string; untilMs: number }> = await api("GET", "bans")
-        const left = (bans.find(({ value }) => value === clientId)?.untilMs ?? 0) - nowMs
-        expect(Math.round(left / 100_000)).toBe(10)
+        // It holds before it is written down for the cluster.
+        let untilMs: number | undefined
+        await until(async () => {
+          const bans: ReadonlyArray<{ value: string; untilMs: number }> = await api("GET", "bans")
+          untilMs = bans.find(({ value }) => value === clientId)?.untilMs
+          return untilMs !== undefined
+        }, "the ban is written down")
+        expect(Math.round(((untilMs ?? 0) - nowMs) / 100_000)).toBe(10)
       }
     )
   })

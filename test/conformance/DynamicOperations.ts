@@ -65,6 +65,7 @@ export const dynamicOperations = ({ shows, request, api, set, unset, open, conne
             await clients[index]?.expectNothing()
           }
         }
+        await set("mqtt.slowSubscribers.thresholdMs", 3_600_000)
         await deliver()
         expect(await slow()).toEqual([])
         await set("mqtt.slowSubscribers.thresholdMs", 5)
