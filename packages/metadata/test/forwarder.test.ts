@@ -9,7 +9,14 @@ import type { Leaders } from "../src/internal/Leaders.js"
 import { command, tenant } from "./commands.js"
 import { memberOf, until } from "./support/MemoryCluster.js"
 
-it("answers a command that waits behind calls without an answer when its time is over, as not sent", async () => {
+const nobodyElse: Leaders = {
+  now: () => undefined,
+  heard: () => undefined,
+  silent: () => undefined,
+  after: () => Effect.never
+}
+
+it("answers a command when its time is over: as not sent behind calls without an answer, else as lost", async () => {
   let calls = 0
   const peers = {
     at: () => ({
@@ -20,13 +27,7 @@ it("answers a command that waits behind calls without an answer when its time is
         )
     })
   } as unknown as ClusterPeersService
-  const leaders: Leaders = {
-    now: () => undefined,
-    heard: () => undefined,
-    silent: () => undefined,
-    after: () => Effect.never
-  }
-  const forwarder = new Forwarder(peers, leaders)
+  const forwarder = new Forwarder(peers, nobodyElse)
   const leader = { member: memberOf(2), term: 1 }
   const call = (deadlineMs: number) => {
     const one = { command: command("CreateTopic", { tenant, name: "a" }), basisVersion: 0, attempt: 1, deadlineMs }
@@ -44,6 +45,35 @@ it("answers a command that waits behind calls without an answer when its time is
     expect(yield* call(performance.now() + 20)).toMatchObject({ _tag: "NotLeader", leaderId: 0 })
     expect(calls).toBe(8)
     yield* Fiber.interruptAll(long)
+  })
+  await Effect.runPromise(Effect.scoped(test))
+})
+
+it("answers a command in time although another one in the same call may take longer", async () => {
+  let commands = 0
+  const peers = {
+    at: () => ({
+      submit: (request: { readonly commands: ReadonlyArray<unknown> }) =>
+        Effect.zipRight(
+          Effect.sync(() => {
+            commands += request.commands.length
+          }),
+          Effect.never
+        )
+    })
+  } as unknown as ClusterPeersService
+  const forwarder = new Forwarder(peers, nobodyElse)
+  const leader = { member: memberOf(2), term: 1 }
+  const call = (deadlineMs: number) =>
+    forwarder.call(leader, { command: command("DeleteTopic", { tenant, name: "a" }), basisVersion: 0, attempt: 1, deadlineMs })
+  const test = Effect.gen(function* () {
+    const long = yield* Effect.fork(call(performance.now() + 60_000))
+    const short = yield* Effect.fork(call(performance.now() + 20))
+    yield* Effect.yieldNow()
+    yield* Effect.forkScoped(forwarder.run(yield* Effect.scope))
+    expect(yield* Fiber.join(short)).toEqual({ _tag: "Lost" })
+    expect(commands).toBe(2)
+    yield* Fiber.interrupt(long)
   })
   await Effect.runPromise(Effect.scoped(test))
 })

@@ -38,7 +38,7 @@ const returnMs = 500
 
 export class Forwarder {
   private waiting: Array<Waiting> = []
-  private underWay = 0
+  private readonly underWay = new Set<ReadonlyArray<Waiting>>()
   private wakeUp: (() => void) | undefined
 
   constructor(
@@ -71,11 +71,11 @@ export class Forwarder {
     const calls = Effect.suspend(() => {
       if (!this.mayCall()) return Effect.void
       const batch = this.take()
-      this.underWay++
+      this.underWay.add(batch)
       return this.send(batch).pipe(
         Effect.ensuring(
           Effect.sync(() => {
-            this.underWay--
+            this.underWay.delete(batch)
             this.wake()
           })
         ),
@@ -87,8 +87,11 @@ export class Forwarder {
     return Effect.zipRight(Effect.forkIn(sweeps, scope), turns)
   }
 
-  /** Those behind calls that are not answered do not wait for longer than others. */
+  /** Nobody waits for longer than he likes: neither behind calls that are not answered, nor in one with others who like to wait. */
   private readonly sweep = Effect.map(uptimeMs, (now) => {
+    for (const batch of this.underWay) {
+      for (const { deadlineMs, answer } of batch) if (deadlineMs + returnMs <= now) answer(leaderLost)
+    }
     const late = this.waiting.filter(({ deadlineMs }) => deadlineMs <= now)
     if (late.length === 0) return
     this.waiting = this.waiting.filter(({ deadlineMs }) => deadlineMs > now)
@@ -96,7 +99,7 @@ export class Forwarder {
   })
 
   private mayCall(): boolean {
-    return this.waiting.length > 0 && this.underWay < callsUnderWayMax
+    return this.waiting.length > 0 && this.underWay.size < callsUnderWayMax
   }
 
   private wake(): void {
