@@ -103,7 +103,7 @@ export class MetadataClients {
   }
 
   /** True where it was done. */
-  async change(client: number, input: Change, through?: SimulatedNode): Promise<boolean> {
+  async change(client: number, input: Change, through?: SimulatedNode, triesMax?: number): Promise<boolean> {
     const { plan, random, nodes, process, commands } = this.parts
     const stamp = { commandId: `${client}-${++this.made}`, atMs: Math.floor(process.wallMs()) }
     const command = commandOf(input, stamp)
@@ -113,7 +113,7 @@ export class MetadataClients {
       this.history.push({ client, input, output, calledAt, returnedAt })
     }
     let mayHaveHappened = false
-    for (let tries = random.pick([1, 3, 20]); tries > 0; tries--) {
+    for (let tries = triesMax ?? random.pick([1, 3, 20]); tries > 0; tries--) {
       const node = through ?? random.pick(nodes())
       const ask = ({ controller, metadata }: Running) =>
         Effect.tap(controller.submit(command), () =>
@@ -190,7 +190,12 @@ export class MetadataClients {
     const { incarnation } = process
     const begunMs = process.uptimeMs()
     const check = () => {
-      const isOut = !process.alive || process.incarnation !== incarnation || node.disturbances !== disturbances
+      // While its disk hangs, a node answers no read.
+      const isOut =
+        node.machine.latencyMsMax > 50 ||
+        !process.alive ||
+        process.incarnation !== incarnation ||
+        node.disturbances !== disturbances
       const tookMs = process.uptimeMs() - begunMs
       if (isOut) this.waiting.delete(check)
       else if (tookMs > answersWithinMs + slackMs) {

@@ -50,6 +50,8 @@ export class MetadataNemesis {
     for (const node of nodes) {
       const { process, machine } = node
       process.resume()
+      // Nor is it killed when it has run a few tasks more.
+      process.killAfter(Number.POSITIVE_INFINITY, () => undefined)
       process.setRate(1)
       process.taskMs = 0
       machine.full = false
@@ -171,6 +173,7 @@ export class MetadataNemesis {
     switch (action) {
       case "slowDisk":
         machine.latencyMsMax = random.pick([0, 5, 50, 300])
+        node.disturbances++
         return say(`calls of the disk of node ${nodeId} take up to ${machine.latencyMsMax} ms`)
       case "diskFull":
         machine.full = !machine.full

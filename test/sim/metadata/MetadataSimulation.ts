@@ -181,7 +181,7 @@ class MetadataSimulation {
 
   private async progress(working: ReadonlyArray<Promise<void>>): Promise<void> {
     const { world, clients, plan, operator } = this
-    const write = () => clients.change(0, { _tag: "Put", name: "setting-1", value: "last" })
+    const write = () => clients.change(0, { _tag: "Put", name: "setting-1", value: "last" }, undefined, 1)
     if (!(await this.within(progressMs, "a change is made", write))) return
     operator.stop()
     if (!(await this.within(operatorMs, "the operator is done", () => !operator.isBusy))) return
@@ -195,7 +195,7 @@ class MetadataSimulation {
     for (const node of present) {
       const read = async () => (await clients.read(0, "setting-1", node)) !== undefined
       if (!(await this.within(progressMs, `a read through node ${node.nodeId}`, read))) return
-      const change = () => clients.change(0, { _tag: "Put", name: "setting-1", value: `last ${node.nodeId}` }, node)
+      const change = () => clients.change(0, { _tag: "Put", name: "setting-1", value: `last ${node.nodeId}` }, node, 1)
       if (!(await this.within(progressMs, `a change through node ${node.nodeId}`, change))) return
     }
     const versions = () => new Set(present.map(({ running }) => running?.metadata.image().version))

@@ -102,6 +102,7 @@ const look = ({ nodeId, leadsInTerm, replica, roll, controller }: FencingParts, 
     roll.begin(term, now)
     roll.heard(nodeId, now)
     for (const node of replica.image.nodesById.values()) {
+      roll.stands(node.nodeId, node.fencedAtMs !== undefined, now)
       const silentMs = roll.silentMs(node.nodeId, now)
       const isFenced = node.fencedAtMs !== undefined
       if (!isFenced && silentMs > options.silentMsMax) {

@@ -4,6 +4,7 @@
 export class Roll {
   private heardMsByNode = new Map<number, number>()
   private beganMs = 0
+  private readonly fenced = new Set<number>()
   private term = 0
 
   /** This node leads in `term`. */
@@ -12,6 +13,13 @@ export class Roll {
     this.term = term
     this.beganMs = nowMs
     this.heardMsByNode = new Map()
+    this.fenced.clear()
+  }
+
+  /** How it stands in the image: one that was taken back, as when it registers again, counts as heard. */
+  stands(nodeId: number, isFenced: boolean, nowMs: number): void {
+    if (isFenced) this.fenced.add(nodeId)
+    else if (this.fenced.delete(nodeId)) this.heard(nodeId, nowMs)
   }
 
   heard(nodeId: number, nowMs: number): void {
