@@ -53,7 +53,13 @@ export class Forwarder {
     answer: (outcome: SubmitOutcome) => void
   ): () => void {
     const sent = { line: metadataCommandCodec.encode(command), basisVersion, attempt }
-    const entry = { leader, sent, deadlineMs, answer }
+    let isAnswered = false
+    const once = (outcome: SubmitOutcome) => {
+      if (isAnswered) return
+      isAnswered = true
+      answer(outcome)
+    }
+    const entry = { leader, sent, deadlineMs, answer: once }
     this.waiting.push(entry)
     this.wake()
     return () => {
