@@ -103,6 +103,10 @@ describe("calls between nodes", () => {
   })
 
   it("have the frozen form with what came later", () => {
+    const later = { nodeId: 1, storeId: "s", memberIds: [1, 2], membershipIndex: 9, holdsLog: true, isConfirmed: false }
+    expect(`Identify answers ${stableJson(plain(Schema.encodeSync(Rpcs.Identify.successSchema)(later)))}\n`).toBe(
+      readFileSync(new URL("../golden/metadata-rpcs-3.jsonl", import.meta.url), "utf8")
+    )
     const answer = { nodeId: 1, storeId: "s", memberIds: [1, 2], membershipIndex: 9 }
     const encoded = stableJson(plain(Schema.encodeSync(Rpcs.Identify.successSchema)(answer)))
     expect(`Identify answers ${encoded}\n`).toBe(

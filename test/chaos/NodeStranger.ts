@@ -81,7 +81,12 @@ export const introduce = (
     heard((frame, index) => {
       if (index !== 0 || frame.length !== 37) return
       const proof = createHmac("sha256", secret).update("C").update(numbers).update(nonce).update(frame.subarray(5))
-      socket.write(frameOf(proof.update(channel).digest()))
+      const belonging = Buffer.from(" ")
+      proof
+        .update(channel)
+        .update(Buffer.from([0]))
+        .update(belonging)
+      socket.write(frameOf(Buffer.concat([proof.digest(), belonging])))
       for (const bytes of then) socket.write(bytes)
     })
   })

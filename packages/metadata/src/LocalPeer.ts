@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { MetadataPeer } from "./ClusterPeers.js"
+import { isEmpty } from "./internal/Introduction.js"
 import { notLeader } from "./internal/Outcomes.js"
 
 export interface LocalPeerService {
@@ -25,7 +26,7 @@ export class LocalPeer extends Context.Tag("@effectmq/metadata/LocalPeer")<Local
 
 const notAtWork = new MetadataUnavailable({ reason: "no-leader", message: "the node is starting or stopping" })
 
-const idle = (nodeId: number, storeId: string): MetadataPeer<never> => {
+const idle = (nodeId: number, storeId: string, holdsLog: boolean): MetadataPeer<never> => {
   const report: NodeReport = {
     nodeId,
     role: "follower",
@@ -46,7 +47,7 @@ const idle = (nodeId: number, storeId: string): MetadataPeer<never> => {
     readBarrier: Effect.fail(notAtWork),
     follow: () => Stream.fail(new FollowRefused({ reason: "behind", message: notAtWork.message })),
     heartbeat: () => Effect.succeed({ leaderId: 0, registered: true, fenced: false }),
-    identify: () => Effect.succeed({ nodeId, storeId, memberIds: [] }),
+    identify: () => Effect.succeed({ nodeId, storeId, memberIds: [], holdsLog, isConfirmed: false }),
     report: Effect.succeed(report),
     status: Effect.succeed({ clusterId: "", askedNodeId: nodeId, leaderId: 0, term: 0, stale: true, nodes: [] }),
     changeMembership: () => Effect.fail(notAtWork),
@@ -55,8 +56,8 @@ const idle = (nodeId: number, storeId: string): MetadataPeer<never> => {
   }
 }
 
-export const make = (nodeId: number, storeId: string): LocalPeerService => {
-  const before = idle(nodeId, storeId)
+export const make = (nodeId: number, storeId: string, holdsLog: boolean): LocalPeerService => {
+  const before = idle(nodeId, storeId, holdsLog)
   let now = before
   return {
     peer: {
@@ -86,10 +87,10 @@ export const make = (nodeId: number, storeId: string): LocalPeerService => {
 
 /** Of a node without a store. */
 export const layerObserver = (options: { readonly nodeId: number }): Layer.Layer<LocalPeer> =>
-  Layer.sync(LocalPeer, () => make(options.nodeId, ""))
+  Layer.sync(LocalPeer, () => make(options.nodeId, "", false))
 
 export const layer = (options: { readonly nodeId: number }): Layer.Layer<LocalPeer, never, RaftStore> =>
   Layer.effect(
     LocalPeer,
-    Effect.map(RaftStore, (store) => make(options.nodeId, store.stored.storeId))
+    Effect.map(RaftStore, (store) => make(options.nodeId, store.stored.storeId, !isEmpty(store.stored)))
   )

@@ -135,18 +135,16 @@ export const make = (
     const { storeId } = store.stored
     const contacts = options.contacts ?? options.initialMembers
 
-    if (isEmpty(store.stored)) {
-      const others = contacts.filter((member) => member.nodeId !== nodeId)
-      const isFirst = options.initialMembers.length > 0
-      const answersMin = isFirst ? Math.floor(options.initialMembers.length / 2) : Math.min(1, others.length)
-      yield* introduce({ nodeId, storeId, others, isFirst, answersMin, peers })
-    }
+    const others = contacts.filter((member) => member.nodeId !== nodeId)
+    const introduced = isEmpty(store.stored)
+      ? yield* introduce({ nodeId, storeId, others, initialMembers: options.initialMembers, peers })
+      : "joins"
+    const initialMembers = introduced === "begins" ? options.initialMembers : []
 
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
     const machine = new MetadataMachine({ ...machineDefaults, ...options.machine }, (message, ...details) => {
       runFork(Effect.logError(message, ...details))
     })
-    const { initialMembers } = options
     const readTimeoutMs = options.syncMsMax ?? syncMsMax
     const raft = yield* RaftNode.make(
       { ...raftDefaults, readTimeoutMs, ...options.raft, nodeId, initialMembers, contacts },

@@ -209,7 +209,7 @@ export const make = (
       readBarrier: Effect.fail(noMember),
       follow: () => Stream.fail(new FollowRefused({ reason: "behind", message: noMember.message })),
       heartbeat: () => Effect.sync(() => ({ leaderId: following.leader.leaderId, registered: true, fenced: false })),
-      identify: () => Effect.succeed({ nodeId, storeId: "", memberIds: [] }),
+      identify: () => Effect.succeed({ nodeId, storeId: "", memberIds: [], holdsLog: false, isConfirmed: false }),
       report,
       status,
       changeMembership: () => Effect.fail(noMember),

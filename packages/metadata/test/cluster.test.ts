@@ -189,6 +189,36 @@ describe("a member that joins", () => {
     await Effect.runPromise(one.control.removeNode(2))
     await Effect.runPromise(one.control.status)
   })
+
+  it("does not make up a majority with an empty store while nobody can say whether it is known", async () => {
+    const three = cluster([1, 2, 3])
+    const nodes = await three.startAll()
+    await submit(nodes[0] as RunningNode, topic("t"))
+    for (const node of nodes) await node.stop()
+    three.contents.delete(3)
+    // Node 1 holds a log and has no leader: with node 3 it must not find one.
+    const one = await three.start(1)
+    const starting = three.start(3)
+    const refused = expect(starting).rejects.toMatchObject({ _tag: "NodeIdTaken", nodeId: 3 })
+    await three.start(2)
+    await refused
+    await three.leader()
+    expect((await Effect.runPromise(one.metadata.sync)).topicsByName.has("default/t")).toBe(true)
+  })
+
+  it("that is late at the first start gets the log of those that began, which are a majority besides it", async () => {
+    const five = cluster([1, 2, 3, 4, 5])
+    const early = await Promise.all([1, 2, 3, 4].map((nodeId) => five.start(nodeId)))
+    await Promise.all(early.map((node) => Effect.runPromise(node.usable)))
+    await submit(early[0] as RunningNode, topic("t"))
+    const late = await five.start(5)
+    await Effect.runPromise(late.usable)
+    expect(names(late)).toEqual(["default/t"])
+    expect(late.raft.status().membership.voters).toEqual([1, 2, 3, 4, 5])
+    await early[0]?.stop()
+    await early[1]?.stop()
+    await submit(late, topic("u"))
+  })
 })
 
 describe("a member whose metadata was altered", () => {

@@ -17,6 +17,7 @@ import type { Scope } from "effect/Scope"
 import type { ConnectionAcceptor } from "./Connection.js"
 import * as ConnectionLimits from "./ConnectionLimits.js"
 import { withConnectionDefaults } from "./ConnectionOptions.js"
+import type { Belonging } from "./core/Belonging.js"
 import { LineBudget } from "./core/LineBudget.js"
 import { CallerHandshake, HostHandshake, nonceBytes } from "./core/NodeHandshake.js"
 import { clusterMeters } from "./internal/ClusterMeters.js"
@@ -41,6 +42,8 @@ export interface SocketNodeTransportOptions {
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** What all nodes know; empty: anybody who reaches the port may come in, so listen on this machine only. */
   readonly secret: string
+  /** The cluster that this node is of, as far as it is known: asked at each handshake. Default: nothing is known. */
+  readonly belonging?: (() => Belonging) | undefined
   /**
    * With it all links are TLS: both sides must show a certificate of `clientAuthorities`, and that of the side that is called must
    * name the host of its address.
@@ -81,6 +84,7 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
     const {
       nodeId,
       secret,
+      belonging,
       tls,
       linksMax = 1024,
       handshakesMax = 64,
@@ -114,7 +118,8 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
         secret,
         nonce: randomBytes(nonceBytes),
         channels: () => acceptors.keys(),
-        full: () => hosted.full()
+        full: () => hosted.full(),
+        belonging
       })
       const link: FramedLink = new FramedLink(accepted, idleTimeoutMs, handshake, {
         accepted: (ready, channel) => {
@@ -192,7 +197,8 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
             toNodeId: target.nodeId,
             channel,
             secret,
-            nonce: randomBytes(nonceBytes)
+            nonce: randomBytes(nonceBytes),
+            belonging
           })
           let shaking: FramedLink | undefined
           const cancel = dialer.dial(

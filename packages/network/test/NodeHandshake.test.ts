@@ -1,6 +1,7 @@
 /** The handshake between nodes, without sockets: who gets in, who does not and what both are told, and what an eavesdropper has. */
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import type { Belonging } from "../src/core/Belonging.js"
 import {
   CallerHandshake,
   type CallerOptions,
@@ -107,6 +108,32 @@ describe("the handshake between nodes", () => {
     expect(impostor.frames).toHaveLength(2)
     const asVersion8 = (frame: Buffer, at: number) => (at === 1 ? Buffer.concat([Buffer.from([8]), frame.subarray(1)]) : frame)
     expect(told(talk(caller(), host(), asVersion8))).toBe("the other node speaks version 8, this one version 1")
+  })
+
+  it("keeps nodes of two clusters, or of two lists of first members, apart, and says which they are", () => {
+    const one = (clusterId?: string, firstMembers?: string) => () => ({ clusterId, firstMembers })
+    const told = (theirs: () => Belonging, ours: () => Belonging) => {
+      const { caller: step, host: hostStep } = talk(caller({ belonging: theirs }), host({ belonging: ours }))
+      expect(step?._tag === "done").toBe(hostStep?._tag === "done")
+      if (hostStep?._tag === "refused" && step?._tag === "failed") expect(step.reason).toContain(hostStep.reason)
+      return hostStep?._tag === "refused" ? hostStep.reason : "done"
+    }
+    expect(told(one("a".repeat(32)), one("b-2"))).toBe(`it is of cluster ${"a".repeat(32)}, this node is of cluster b-2`)
+    expect(told(one("a", "list-1"), one("a", "list-2"))).toBe("done")
+    expect(told(one(undefined, "list-1"), one(undefined, "list-2"))).toContain("other cluster.nodes than this node")
+    expect(told(one(undefined, "list-1"), one(undefined, "list-1"))).toBe("done")
+    // A cluster that is there may have changed since; who knows nothing yet is told everything by the log.
+    for (const other of [one("a", "list-2"), one("a"), one()]) {
+      expect(told(one(undefined, "list-1"), other)).toBe("done")
+      expect(told(other, one(undefined, "list-1"))).toBe("done")
+      expect(told(other, one())).toBe("done")
+    }
+    expect(told(one("x".repeat(65), "not a mark"), one("b"))).toBe("done")
+    // What a stranger says of itself is looked at after its proof, and what is said is part of that.
+    const altered = (frame: Buffer, at: number) => (at === 2 ? Buffer.from([...frame.subarray(0, -1), "x".charCodeAt(0)]) : frame)
+    expect(talk(caller({ belonging: one("a", "b") }), host(), altered).host).toMatchObject({
+      reason: expect.stringContaining("does not know cluster.secret")
+    })
   })
 
   it("does not let in who repeats what it heard, or sends a proof back", () => {

@@ -141,7 +141,7 @@ export class InvalidMembership extends Schema.TaggedError<InvalidMembership>()("
   reason: Schema.String
 }) {
   override get message() {
-    return `node ${this.nodeId}: ${this.reason}`
+    return this.reason.startsWith(`node ${this.nodeId} `) ? this.reason : `node ${this.nodeId}: ${this.reason}`
   }
 }
 

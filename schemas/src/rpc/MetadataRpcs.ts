@@ -141,7 +141,11 @@ export const Identify = Rpc.make("Identify", {
     /** Of the Raft group, as known here. */
     memberIds: Schema.Array(Schema.Int),
     /** Of the entry that says who is a member, where that is committed and no other is under way; absent otherwise. */
-    membershipIndex: Schema.optional(Schema.Int)
+    membershipIndex: Schema.optional(Schema.Int),
+    /** False: it holds nothing but, perhaps, the beginning that every first member writes for itself. */
+    holdsLog: Schema.optional(Schema.Boolean),
+    /** True: what is said here of the caller is what the leader knew since the call, as a majority confirmed. */
+    isConfirmed: Schema.optional(Schema.Boolean)
   })
 })
 

@@ -95,9 +95,13 @@ const request = (target: AdminTarget, { method, path, query, body }: AdminCall):
         return { status: response.status, stale, bytes: Buffer.from(await response.arrayBuffer()) }
       },
       catch: (error) =>
-        unreachable(
-          `no broker answers at ${base}: ${causeToString(error)}. Is it running? Say where with --admin or EFFECTMQ_ADMIN_URL.`
-        )
+        error instanceof DOMException && error.name === "TimeoutError"
+          ? unreachable(
+              `the broker at ${base} did not answer within ${requestTimeoutMs / 1000} s; what was asked for may still happen, look before you try again`
+            )
+          : unreachable(
+              `no broker answers at ${base}: ${causeToString(error)}. Is it running? Say where with --admin or EFFECTMQ_ADMIN_URL.`
+            )
     })
     if (answer.status >= 400) return yield* Effect.fail(refusal(answer.status, answer.bytes.toString()))
     if (answer.stale !== null) process.stderr.write(`effectmq: this may be old: ${answer.stale}\n`)

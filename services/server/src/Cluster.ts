@@ -3,6 +3,7 @@
  */
 import { join } from "node:path"
 import type { Meters } from "@effectmq/metrics/Meters"
+import { Belonging } from "@effectmq/metadata/Belonging"
 import type { ClusterControl } from "@effectmq/metadata/ClusterControl"
 import type { Controller } from "@effectmq/metadata/Controller"
 import * as EventStoreImport from "@effectmq/metadata/EventStoreImport"
@@ -103,9 +104,10 @@ const tlsOf = (settings: Settings): TlsOptions | undefined => {
 }
 
 /** The nodes do not share the limits of clients: a flood of those must not cut a node off. */
-const transport = (settings: Settings) =>
+const transport = (settings: Settings, belonging: Belonging) =>
   SocketNodeTransport.layer({
     nodeId: settings["node.id"],
+    belonging: belonging.now,
     listen: { host: settings["cluster.rpc.host"], port: settings["cluster.rpc.port"] },
     secret: settings["cluster.secret"] ?? "",
     tls: tlsOf(settings)
@@ -121,12 +123,15 @@ const told = Layer.effectDiscard(
 const member = (settings: Settings) => {
   const address = addressOf(settings)
   const contacts = membersOf(settings["cluster.nodes"])
+  const initialMembers = settings["cluster.join"] ? [] : contacts
   const links = Layer.mergeAll(RpcClusterPeers.layer, RpcRaftTransport.layer(), MetadataRpcServer.layer, told)
-  return MetadataMember.ready.pipe(
+  const belonging = new Belonging()
+  const kept = store(settings, { nodeId: settings["node.id"], address })
+  return Layer.merge(MetadataMember.ready, belonging.layerCluster).pipe(
     Layer.provideMerge(
       MetadataMember.layer({
         node: { ...nodeOf(settings), roles: ["meta", "broker"], rpcAddress: address },
-        initialMembers: settings["cluster.join"] ? [] : contacts,
+        initialMembers,
         contacts,
         raft: raftOptions(settings),
         ...times(settings)
@@ -134,14 +139,17 @@ const member = (settings: Settings) => {
     ),
     Layer.provideMerge(links),
     Layer.provide(LocalPeer.layer({ nodeId: settings["node.id"] })),
-    Layer.provide(store(settings, { nodeId: settings["node.id"], address })),
-    Layer.provide(transport(settings))
+    Layer.provide(transport(settings, belonging)),
+    // Before anybody is heard.
+    Layer.provide(belonging.layerFirst(initialMembers)),
+    Layer.provide(kept)
   )
 }
 
 /** It keeps nothing on its disk: it follows anew after every start. */
-const observer = (settings: Settings) =>
-  MetadataMember.ready.pipe(
+const observer = (settings: Settings) => {
+  const belonging = new Belonging()
+  return Layer.merge(MetadataMember.ready, belonging.layerCluster).pipe(
     Layer.provideMerge(
       ObserverMetadata.layer({
         node: { ...nodeOf(settings), roles: ["broker"], rpcAddress: addressOf(settings) },
@@ -151,8 +159,9 @@ const observer = (settings: Settings) =>
     ),
     Layer.provideMerge(Layer.mergeAll(RpcClusterPeers.layer, MetadataRpcServer.layer, told)),
     Layer.provide(LocalPeer.layerObserver({ nodeId: settings["node.id"] })),
-    Layer.provide(transport(settings))
+    Layer.provide(transport(settings, belonging))
   )
+}
 
 /** A node whose log takes nothing more, for good or for want of space, is not ready. */
 const faultTold = Layer.effectDiscard(

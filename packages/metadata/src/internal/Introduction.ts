@@ -1,27 +1,37 @@
 /**
  * What a node whose store is empty does before it takes part: it asks the others whether they know it.
  *
- * A node that voted and acknowledged, and then lost its disk, would break what Raft rests on if it came back as if nothing had been.
- * So it takes part only when so many others answered that, with itself, they are a majority, and none knew it with another store.
+ * A node that voted and acknowledged, and then lost its disk, would break what Raft rests on if it came back as if nothing had been:
+ * with it a majority could be found again that does not have what was acknowledged.
+ *
+ * Invariants
+ * - It takes part in a cluster that is there only when the leader of that cluster, through whoever answered, does not know its number
+ *   with another store.
+ * - It begins a cluster only when a majority of the first members, itself not counted, answered that they hold nothing of one: had
+ *   anything been acknowledged with the help of this node, one of them would hold it.
  */
 import { InvalidMembership, NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
+import type { Identify } from "@effectmq/schemas/rpc/MetadataRpcs"
 import type { StoredRaft } from "@effectmq/raft/RaftStore"
 import type { Member } from "@effectmq/schemas/raft/Membership"
+import type * as Rpc from "@effect/rpc/Rpc"
 import * as Effect from "effect/Effect"
 import type { ClusterPeersService } from "../ClusterPeers.js"
 
 export interface IntroductionParts {
   readonly nodeId: number
   readonly storeId: string
+  /** Whom to ask. */
   readonly others: ReadonlyArray<Member>
-  /** This node is to be one of the first members, and does not wait to be added. */
-  readonly isFirst: boolean
-  /** How many of them must answer. */
-  readonly answersMin: number
+  /** Those of a new cluster, this node among them; empty: it waits to be added to one. */
+  readonly initialMembers: ReadonlyArray<Member>
   readonly peers: ClusterPeersService
 }
 
 export type IntroductionError = NodeIdTaken | InvalidMembership
+
+/** `begins`: there is no cluster yet. `joins`: there is one, which is to send this node its log. */
+export type Introduced = "begins" | "joins"
 
 const askMsMax = 1_000
 const againMs = 200
@@ -30,44 +40,68 @@ const tellMs = 5_000
 export const isEmpty = ({ hardState, snapshot, entries }: StoredRaft): boolean =>
   snapshot === undefined && entries.length === 0 && hardState.term === 0
 
-const ask = ({ nodeId, storeId, isFirst, peers }: IntroductionParts, other: Member): Effect.Effect<boolean, IntroductionError> =>
-  peers
+/** What one of them said. `nothing`: it holds nothing of a cluster. `silent`: it cannot be reached, or does not know for sure yet. */
+type Answer = "nothing" | "cluster" | "silent"
+
+const judged = (
+  { nodeId, storeId, initialMembers }: IntroductionParts,
+  other: Member,
+  found: Rpc.Success<typeof Identify>
+): Effect.Effect<Answer, IntroductionError> => {
+  const { knownStoreId, nodeId: answering, clusterId, memberIds, holdsLog, isConfirmed } = found
+  if (knownStoreId !== undefined && knownStoreId !== storeId) {
+    return Effect.fail(new NodeIdTaken({ nodeId, storeId: knownStoreId }))
+  }
+  if (initialMembers.length > 0 && clusterId !== undefined && !memberIds.includes(nodeId)) {
+    const reason = `node ${answering} is of a cluster that this node is not in: start this one with cluster.join, and add it there`
+    return Effect.fail(new InvalidMembership({ nodeId, reason }))
+  }
+  if (answering !== other.nodeId) {
+    const message = `at ${other.address}, where node ${other.nodeId} should be, node ${answering} answers`
+    return Effect.as(Effect.logError(`${message}: the lists of the cluster's nodes differ`), "silent")
+  }
+  if (holdsLog === false) return Effect.succeed("nothing")
+  return Effect.succeed(clusterId !== undefined && isConfirmed === true ? "cluster" : "silent")
+}
+
+const ask = (parts: IntroductionParts, other: Member): Effect.Effect<Answer, IntroductionError> =>
+  parts.peers
     .at(other)
-    .identify({ nodeId })
+    .identify({ nodeId: parts.nodeId })
     .pipe(
       Effect.timeoutOption(askMsMax),
       Effect.matchEffect({
-        onFailure: () => Effect.succeed(false),
-        onSuccess: (found): Effect.Effect<boolean, IntroductionError> => {
-          if (found._tag === "None") return Effect.succeed(false)
-          const { knownStoreId, nodeId: answering, clusterId, memberIds } = found.value
-          if (knownStoreId !== undefined && knownStoreId !== storeId) {
-            return Effect.fail(new NodeIdTaken({ nodeId, storeId: knownStoreId }))
-          }
-          if (isFirst && clusterId !== undefined && !memberIds.includes(nodeId)) {
-            const reason = `node ${answering} is of a cluster that this node is not in: start this one with cluster.join, and add it there`
-            return Effect.fail(new InvalidMembership({ nodeId, reason }))
-          }
-          if (answering === other.nodeId) return Effect.succeed(true)
-          const message = `at ${other.address}, where node ${other.nodeId} should be, node ${answering} answers`
-          return Effect.as(Effect.logError(`${message}: the lists of the cluster's nodes differ`), false)
-        }
+        onFailure: () => Effect.succeed<Answer>("silent"),
+        onSuccess: (found) => (found._tag === "None" ? Effect.succeed<Answer>("silent") : judged(parts, other, found.value))
       })
     )
 
-export const introduce = (parts: IntroductionParts): Effect.Effect<void, IntroductionError> =>
+/** A node alone has nobody to ask. */
+const nothingsMin = ({ initialMembers, others }: IntroductionParts): number => {
+  if (initialMembers.length === 1) return 0
+  return Math.min(others.length, Math.floor(initialMembers.length / 2) + 1)
+}
+
+export const introduce = (parts: IntroductionParts): Effect.Effect<Introduced, IntroductionError> =>
   Effect.gen(function* () {
-    const { others, answersMin } = parts
-    const answered = new Set<number>()
-    for (let waitedMs = 0; answered.size < answersMin; waitedMs += againMs) {
-      const asked = others.filter(({ nodeId }) => !answered.has(nodeId))
-      const answers = yield* Effect.forEach(asked, (other) => ask(parts, other), { concurrency: "unbounded" })
-      for (const [at, answer] of answers.entries()) if (answer) answered.add(asked[at]?.nodeId as number)
-      if (answered.size >= answersMin) return
+    const { others, initialMembers } = parts
+    const isFirst = initialMembers.length > 0
+    if (others.length === 0) return isFirst ? "begins" : "joins"
+    for (let waitedMs = 0; ; waitedMs += againMs) {
+      // All of them anew each time: who held nothing a while ago may hold something now.
+      const answers = yield* Effect.forEach(others, (other) => ask(parts, other), { concurrency: "unbounded" })
+      if (answers.includes("cluster")) return "joins"
+      const nothings = answers.filter((answer) => answer === "nothing").length
+      if (isFirst && nothings >= nothingsMin(parts)) return "begins"
       if (waitedMs % tellMs === 0 && waitedMs > 0) {
-        const missing = others.filter(({ nodeId }) => !answered.has(nodeId))
+        const missing = others.filter((_, at) => answers[at] === "silent")
         const names = missing.map(({ nodeId, address }) => `${nodeId} at ${address}`).join(", ")
-        yield* Effect.logInfo(`waiting for other nodes of the cluster: ${names}`)
+        const why = isFirst
+          ? "a new cluster begins when most of the others are there"
+          : "its nodes must say whether they know this one"
+        yield* Effect.logInfo(
+          `waiting for other nodes of the cluster (${why}): ${names === "" ? "none has a leader yet" : names}`
+        )
       }
       yield* Effect.sleep(againMs)
     }

@@ -31,6 +31,10 @@ export interface MemberPeerParts {
 /** A caller cannot make this node keep its commands for longer. */
 const waitMsMost = 60_000
 const catchUpLagMax = 100
+/** Whoever asks who this is waits no longer than a second. */
+const confirmMsMax = 500
+/** Of the entry that every first member writes for itself. */
+const bootstrapIndex = 1
 const catchUpPollMs = 50
 
 const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
@@ -182,14 +186,16 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       }),
 
     identify: ({ nodeId }) =>
-      Effect.sync(() => {
+      Effect.map(Effect.option(Effect.timeout(raft.readBarrier, confirmMsMax)), (confirmed) => {
+        const status = raft.status()
         const { cluster, nodesById } = view.image()
         const knownStoreId = nodesById.get(String(nodeId))?.storeId
-        const status = raft.status()
         return {
           nodeId: status.nodeId,
           storeId: raft.storeId,
           memberIds: status.membership.members.map((member) => member.nodeId),
+          holdsLog: status.lastIndex > bootstrapIndex || status.snapshotIndex > 0,
+          isConfirmed: confirmed._tag === "Some",
           ...settledMembership(status),
           ...(cluster === undefined ? {} : { clusterId: cluster.clusterId }),
           ...(knownStoreId === undefined ? {} : { knownStoreId })

@@ -3,19 +3,22 @@
  *
  *     caller  hello      magic "EMQN" (4) | version (1) | from node (u32) | to node (u32) | nonce (32) | channel (UTF-8, 1 to 64)
  *     host    challenge  version (1) | host's node (u32) | nonce (32)
- *     caller  proof      proof in the role "C" (32)
+ *     caller  proof      proof in the role "C" (32) | what it belongs to (ASCII, 0 to 150; `Belonging`)
  *     host    welcome    "W" | proof in the role "H" (32)
  *
  * A host that refuses sends `"R"` and why, in words, instead of its next frame.
  *
- *     proof = HMAC-SHA-256(secret, role (1) | version (1) | from and to of the hello (u32, u32) | caller's nonce | host's nonce | channel)
+ *     proof = HMAC-SHA-256(secret, role (1) | version (1) | from and to of the hello (u32, u32) | caller's nonce | host's nonce | channel
+ *             | 0 | what the caller belongs to)
  *
  * Both prove that they know the secret, and neither sends it. The caller goes first: who only reaches the port gets nothing to try
- * passwords on. A proof is good for one connection, one direction, one channel. What follows is neither hidden nor protected against
+ * passwords on. Nodes of two clusters, or of two lists of first members, do not speak with each other even where they know the same
+ * secret. A proof is good for one connection, one direction, one channel. What follows is neither hidden nor protected against
  * who sits on the wire: that is what TLS is for.
  */
 import { Buffer } from "node:buffer"
 import { createHmac, timingSafeEqual } from "node:crypto"
+import { type Belonging, belongingBytesMax, belongingOfText, strangers, textOfBelonging, unknownBelonging } from "./Belonging.js"
 
 export const nodeProtocolVersion = 1
 export const nonceBytes = 32
@@ -62,7 +65,9 @@ interface Talk {
   readonly channel: Buffer
 }
 
-const proofOf = (secret: string, role: "C" | "H", talk: Talk): Buffer => {
+const separator = Buffer.from([0])
+
+const proofOf = (secret: string, role: "C" | "H", talk: Talk, belonging: Uint8Array): Buffer => {
   const numbers = Buffer.alloc(10)
   numbers.write(role, 0, "latin1")
   numbers.writeUInt8(nodeProtocolVersion, 1)
@@ -73,11 +78,13 @@ const proofOf = (secret: string, role: "C" | "H", talk: Talk): Buffer => {
     .update(talk.callerNonce)
     .update(talk.hostNonce)
     .update(talk.channel)
+    .update(separator)
+    .update(belonging)
     .digest()
 }
 
-const proves = (proof: Buffer, secret: string, role: "C" | "H", talk: Talk): boolean =>
-  proof.length === proofBytes && timingSafeEqual(proof, proofOf(secret, role, talk))
+const proves = (proof: Buffer, secret: string, role: "C" | "H", talk: Talk, belonging: Uint8Array): boolean =>
+  proof.length === proofBytes && timingSafeEqual(proof, proofOf(secret, role, talk, belonging))
 
 const notOurs = "does not speak this protocol"
 
@@ -88,10 +95,12 @@ export interface CallerOptions {
   readonly secret: string
   /** `nonceBytes` long, never used before. */
   readonly nonce: Uint8Array
+  readonly belonging?: (() => Belonging) | undefined
 }
 
 export class CallerHandshake {
   private talk: Talk | undefined
+  private told: Buffer = Buffer.alloc(0)
 
   constructor(private readonly options: CallerOptions) {
     const { nodeId, toNodeId, channel } = options
@@ -131,12 +140,14 @@ export class CallerHandshake {
     const hostNonce = Buffer.from(frame.subarray(5))
     const talk: Talk = { from: nodeId, to: toNodeId, callerNonce: nonce, hostNonce, channel: Buffer.from(channel) }
     this.talk = talk
-    return { _tag: "send", frame: proofOf(secret, "C", talk) }
+    this.told = Buffer.from(textOfBelonging(this.options.belonging?.() ?? unknownBelonging), "latin1")
+    return { _tag: "send", frame: Buffer.concat([proofOf(secret, "C", talk, this.told), this.told]) }
   }
 
   private welcome(frame: Buffer, talk: Talk): HandshakeStep {
     if (frame[0] !== welcomeMark) return failed(`the other side ${notOurs}`)
-    if (!proves(frame.subarray(1), this.options.secret, "H", talk)) return failed("the other node does not know cluster.secret")
+    if (!proves(frame.subarray(1), this.options.secret, "H", talk, this.told))
+      return failed("the other node does not know cluster.secret")
     return { _tag: "done", peerNodeId: talk.to, channel: this.options.channel }
   }
 }
@@ -150,6 +161,7 @@ export interface HostOptions {
   readonly channels: () => Iterable<string>
   /** Why one more node that proved itself is not let in. */
   readonly full: () => string | undefined
+  readonly belonging?: (() => Belonging) | undefined
 }
 
 export class HostHandshake {
@@ -183,13 +195,18 @@ export class HostHandshake {
 
   private proof(frame: Buffer, talk: Talk): HandshakeStep {
     const { channels, full, secret } = this.options
-    if (!proves(frame, secret, "C", talk)) {
+    const told = frame.subarray(proofBytes)
+    if (told.length > belongingBytesMax || !proves(frame.subarray(0, proofBytes), secret, "C", talk, told)) {
       return refused(
         `it does not know cluster.secret, or has another; it says it is node ${talk.from}`,
         "cluster.secret is not the same on both nodes"
       )
     }
     // Only who knows the secret learns more of this node.
+    const theirs = belongingOfText(told.toString("latin1"))
+    if (theirs === undefined) return refused("what it says it belongs to cannot be read")
+    const why = strangers(theirs, this.options.belonging?.() ?? unknownBelonging)
+    if (why !== undefined) return refused(why)
     const channel = talk.channel.toString("utf8")
     const spoken = [...channels()]
     if (!spoken.includes(channel)) {
@@ -203,7 +220,7 @@ export class HostHandshake {
       _tag: "done",
       peerNodeId: talk.from,
       channel,
-      frame: Buffer.concat([Buffer.from([welcomeMark]), proofOf(secret, "H", talk)])
+      frame: Buffer.concat([Buffer.from([welcomeMark]), proofOf(secret, "H", talk, told)])
     }
   }
 }
