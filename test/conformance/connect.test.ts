@@ -81,9 +81,15 @@ describe.each([4, 5] as const)("version %i", (version) => {
   })
 
   it("with a will, its topic and payload are there [MQTT3-3.1.2-9] [MQTT5-3.1.2-9]", async () => {
+    const will = willOf(version, unique())
+    for (const part of [[], will.slice(0, -2), will.slice(0, -1)]) {
+      const client = await open(version)
+      client.sendBytes(connectBytes(version, 0x06, text(unique()), ...part))
+      await expectRefused(client, 0x81)
+    }
     const client = await open(version)
-    client.sendBytes(connectBytes(version, 0x06, text(unique())))
-    await expectRefused(client, 0x81)
+    client.sendBytes(connectBytes(version, 0x06, text(unique()), ...will))
+    await client.expectPacket("connack", { [version === 5 ? "reasonCode" : "returnCode"]: 0 })
   })
 
   it("without their flags there is no user name and no password [MQTT3-3.1.2-18] [MQTT3-3.1.2-20] [MQTT5-3.1.2-16] [MQTT5-3.1.2-18]", async () => {
