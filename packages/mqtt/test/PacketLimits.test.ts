@@ -74,6 +74,15 @@ describe("unfinished packets", () => {
     expect(three.publish("a", "x")).toMatchObject([{ cmd: "publish", topic: "a" }])
     // One line for both, until some time has passed.
     expect(world.lines.filter(({ level }) => level === "warn")).toMatchObject([{ fields: { clientId: "two", count: 1 } }])
+    // What a WebSocket holds of a message counts with it.
+    one.machine.onUnfinished(10_000)
+    expect(world.context.packetLimits.unfinishedBytes).toBe(90_000)
+    one.machine.onUnfinished(4096)
+    expect(world.context.packetLimits.unfinishedBytes).toBe(80_000)
+    one.machine.onUnfinished(20_000)
+    const four = world.connect("four")
+    four.machine.onUnfinished(10_000)
+    expect(four.take()).toMatchObject([{ cmd: "disconnect", reasonCode: 0x97 }])
     one.cut()
     expect(world.context.packetLimits.unfinishedBytes).toBe(0)
     three.raw(begun(40_000))
@@ -81,6 +90,6 @@ describe("unfinished packets", () => {
     world.advance(10_000)
     const next = world.connect("next")
     next.raw(begun(40_000))
-    expect(world.lines.filter(({ level }) => level === "warn")).toMatchObject([{}, { fields: { clientId: "next", count: 2 } }])
+    expect(world.lines.filter(({ level }) => level === "warn")).toMatchObject([{}, { fields: { clientId: "next", count: 3 } }])
   })
 })

@@ -94,6 +94,11 @@ export interface ConnectionHandler {
   onData(chunk: Buffer): void
   /** `bufferedBytes` fell below the low-water mark after having been above the high-water mark. */
   onDrain(): void
+  /**
+   * So many bytes of a WebSocket message that is not complete are held outside the protocol's sight. Told a few times a second, when
+   * it has changed; never of connections without such messages.
+   */
+  onUnfinished?(bytes: number): void
   /** Nothing was received for the time of `setIdleTimeout`. Called again each time it passes, until the handler closes. */
   onIdle?(): void
   /** The last call. */

@@ -44,6 +44,25 @@ describe("frames", () => {
   )
 
   live(
+    "that are not complete are told of, without control frames, until they are",
+    Effect.gen(function* () {
+      const { peers, url } = yield* start()
+      const client = yield* open(`${url}/mqtt`)
+      const told: Array<number> = []
+      yield* until("accepted", () => peers.length === 1)
+      const peer = peers[0] as (typeof peers)[number] & { onUnfinished?: (bytes: number) => void }
+      peer.onUnfinished = (bytes) => void told.push(bytes)
+      client.socket.send(Buffer.alloc(10_000), { fin: false })
+      client.socket.ping(Buffer.alloc(100))
+      client.socket.send(Buffer.alloc(5_000), { fin: false })
+      // Each of the two has a header and a mask.
+      yield* until("told", () => told.at(-1) === 15_000 + 8 + 8)
+      client.socket.send(Buffer.alloc(1), { fin: true })
+      yield* until("whole", () => told.at(-1) === 0 && peer.received().length === 15_001)
+    })
+  )
+
+  live(
     "with text end the connection [MQTT-6.0.0-1]",
     Effect.gen(function* () {
       const { peers, url } = yield* start()

@@ -65,6 +65,8 @@ export class PacketParser {
   private partialSize = 0
   /** What of its buffer is counted among all unfinished packets. */
   private partialCounted = 0
+  /** What is counted of bytes that others hold for this parser. */
+  private outsideCounted = 0
   /** What came while the parser was stopped. */
   private held: Array<Buffer> = []
   private running = false
@@ -111,6 +113,7 @@ export class PacketParser {
   close(): void {
     this.closed = true
     this.forgetPartial()
+    this.countOutside(0)
     this.held = []
   }
 
@@ -235,13 +238,25 @@ export class PacketParser {
   private partialBuffer(size: number): Buffer {
     const more = size > uncountedMax ? size - this.partialCounted : 0
     if (more > 0) {
-      if (!this.limits.take(more)) {
-        const message = "unfinished packets take all memory there is for them"
-        throw new MalformedPacket(ReasonCode.quotaExceeded, message, "", true)
-      }
+      if (!this.limits.take(more)) throw shortage()
       this.partialCounted = size
     }
     return Buffer.allocUnsafe(size)
+  }
+
+  /** So many bytes that are to come to this parser are held elsewhere: they count as the parser's own do. */
+  holdsOutside(bytes: number): void {
+    if (this.closed || this.countOutside(bytes > uncountedMax ? bytes : 0)) return
+    this.close()
+    this.handler.onMalformed(shortage())
+  }
+
+  private countOutside(bytes: number): boolean {
+    const more = bytes - this.outsideCounted
+    if (more > 0 && !this.limits.take(more)) return false
+    if (more < 0) this.limits.give(-more)
+    this.outsideCounted = bytes
+    return true
   }
 
   private forgetPartial(): void {
@@ -315,6 +330,9 @@ export class PacketParser {
     this.handler.onPacket(decodeConnect(reader, version))
   }
 }
+
+const shortage = () =>
+  new MalformedPacket(ReasonCode.quotaExceeded, "unfinished packets take all memory there is for them", "", true)
 
 /** The size of the packet at `position`, or 0 where its length is not complete. */
 const packetSizeAt = (chunk: Buffer, position: number): number => {

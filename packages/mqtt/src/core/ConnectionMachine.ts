@@ -124,6 +124,10 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     }
   }
 
+  onUnfinished(bytes: number): void {
+    this.parser.holdsOutside(bytes)
+  }
+
   onDrain(): void {
     this.session?.drained()
   }

@@ -16,6 +16,8 @@ export interface Carrier {
   end(connection: StreamConnection): void
   /** Ends at once. `connection.onClosed` follows, not from within this call. */
   abort(connection: StreamConnection): void
+  /** Bytes received that make no whole message yet; absent where there are no messages. */
+  unfinishedBytes?(connection: StreamConnection): number
   pauseReading(connection: StreamConnection): void
   resumeReading(connection: StreamConnection): void
 }

@@ -85,6 +85,7 @@ export class ConnectionHome {
 
   /** @param nowMs whole milliseconds of a clock that does not jump */
   scan(nowMs: number): void {
+    if (this.kind === "ws" || this.kind === "wss") this.tellUnfinished()
     const { connectTimeoutMs } = this
     const { closeTimeoutMs } = this.options
     for (const connection of this.connections) {
@@ -106,6 +107,16 @@ export class ConnectionHome {
         if (connection.handler.onIdle === undefined) connection.close("idle-timeout")
         else connection.handler.onIdle()
       }
+    }
+  }
+
+  private tellUnfinished(): void {
+    for (const connection of this.connections) {
+      if (connection.state !== open) continue
+      const bytes = connection.carrier.unfinishedBytes?.(connection) ?? 0
+      if (bytes === connection.unfinishedBytes) continue
+      connection.unfinishedBytes = bytes
+      connection.handler.onUnfinished?.(bytes)
     }
   }
 

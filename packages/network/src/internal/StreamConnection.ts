@@ -54,6 +54,8 @@ export class StreamConnection implements Connection {
   isEstablished = false
   private aborted = false
   pauseBits = 0
+  /** Of a message that is not complete, as its handler was told. */
+  unfinishedBytes = 0
   idleTimeoutMs = 0
   sinceMs: number = fromNextScan
   readonly id: number

@@ -12,10 +12,15 @@ import type { PeerAddress, StreamConnection } from "./StreamConnection.js"
 
 const connectionOf = Symbol("connection")
 const gotText = Symbol("gotText")
+const carriedBy = Symbol("carriedBy")
+const wholeUntil = Symbol("wholeUntil")
 
 interface CarryingWebSocket extends WebSocket {
   [connectionOf]: StreamConnection
   [gotText]?: boolean
+  [carriedBy]: Socket
+  /** Bytes read of the socket up to the last whole message. */
+  [wholeUntil]: number
 }
 
 interface CarryingSocket extends Socket {
@@ -59,6 +64,10 @@ const webSocketCarrier: Carrier = {
   abort(connection) {
     ;(connection.socket as WebSocket).terminate()
   },
+  unfinishedBytes(connection) {
+    const socket = connection.socket as CarryingWebSocket
+    return socket[carriedBy].bytesRead - socket[wholeUntil]
+  },
   pauseReading(connection) {
     ;(connection.socket as WebSocket).pause()
   },
@@ -69,7 +78,17 @@ const webSocketCarrier: Carrier = {
 
 const connectionOn = (webSocket: WebSocket): StreamConnection => (webSocket as CarryingWebSocket)[connectionOf]
 
+/** Header and mask of a control frame of a client. */
+const controlFrameBytes = 6
+
+/** A control frame may come in the middle of a message. */
+function onControl(this: WebSocket, data: Buffer): void {
+  ;(this as CarryingWebSocket)[wholeUntil] += controlFrameBytes + data.length
+}
+
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  const carrying = this as CarryingWebSocket
+  carrying[wholeUntil] = carrying[carriedBy].bytesRead
   const connection = connectionOn(this)
   if (isBinary) {
     connection.onReceived(data)
@@ -105,10 +124,15 @@ export const carryWebSocket = (
   certificate: PeerCertificate | undefined
 ): void => {
   const connection = home.accept(webSocketCarrier, webSocket, peer, certificate)
-  ;(webSocket as CarryingWebSocket)[connectionOf] = connection
+  const carrying = webSocket as CarryingWebSocket
+  carrying[connectionOf] = connection
+  carrying[carriedBy] = socket
+  carrying[wholeUntil] = socket.bytesRead
   ;(socket as CarryingSocket)[connectionOf] = connection
   socket.on("error", onSocketError)
   webSocket.on("error", onError)
   webSocket.on("close", onClose)
   webSocket.on("message", onMessage)
+  webSocket.on("ping", onControl)
+  webSocket.on("pong", onControl)
 }
