@@ -79,6 +79,10 @@ export class Nemesis {
     for (const member of members) if (!member.removed && !member.process.alive) await this.start(member)
   }
 
+  get isChanging(): boolean {
+    return this.changing
+  }
+
   get leader(): Member | undefined {
     let found: Member | undefined
     for (const member of this.parts.members) {
