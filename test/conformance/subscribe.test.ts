@@ -122,14 +122,23 @@ describe.each([4, 5] as const)("version %i", (version) => {
 
   it("a delivery that has begun is completed after UNSUBSCRIBE [MQTT3-3.10.4-3] [MQTT5-3.10.4-3]", async () => {
     const topic = unique()
-    const watcher = await connect(version)
+    const clientId = unique("c")
+    const fields = { clientId, clean: false, ...(version === 5 ? { properties: { sessionExpiryInterval: 60 } } : {}) }
+    const watcher = await connect(version, fields)
     await watcher.subscribe(topic, 2)
     const client = await connect(version)
     await client.publish(topic, "begun", 2)
     const publish = await watcher.expectPublish(topic, "begun", { qos: 2 })
     await watcher.unsubscribe(topic)
-    await watcher.acknowledge(publish)
-    await watcher.expectNothing()
+    // It is still in flight: a connection that breaks has it sent again.
+    watcher.destroy()
+    const again = await connect(version, fields)
+    const { messageId } = await again.expectPublish(topic, "begun", { qos: 2, dup: true })
+    expect(messageId).toBe(publish.messageId)
+    again.send({ cmd: "pubrec", messageId: messageId as number })
+    await again.expectPacket("pubrel", version === 5 ? { messageId, reasonCode: 0 } : { messageId })
+    again.send({ cmd: "pubcomp", messageId: messageId as number })
+    await again.expectNothing()
   })
 })
 

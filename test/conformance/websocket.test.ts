@@ -57,6 +57,11 @@ describe("MQTT over WebSocket", () => {
     expect([...kinds]).toEqual(["binary"])
     socket.send("text")
     await until(() => state.closed, "the connection is closed")
+    // Also where its bytes would make a packet.
+    const other = await open()
+    other.socket.send(connectPacket().toString("latin1"))
+    await until(() => other.state.closed, "the connection is closed")
+    expect([...other.kinds]).toEqual([])
   })
 
   it("packets and frames have nothing to do with each other [MQTT3-6.0.0-2] [MQTT5-6.0.0-2]", async () => {
