@@ -94,3 +94,9 @@ export const cpuSeconds = (pid) => {
 
 /** Resident memory in bytes. */
 export const residentBytes = (pid) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024
+
+/** Processor time that a process has used so far; the kernel counts it in hundredths of a second. */
+export const cpuMicroseconds = (pid) => {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1).split(" ")
+  return (Number(fields[11]) + Number(fields[12])) * 10_000
+}

@@ -92,7 +92,8 @@ const work = Effect.gen(function* () {
     perSecond: (kind === "topics" ? options.topics : times.length) / seconds,
     p50: at(0.5),
     p99: at(0.99),
-    seconds
+    seconds,
+    operations
   }
 })
 

@@ -35,17 +35,24 @@ const withNodes = async (count, use) => {
 const one = async (timing) => {
   const folder = temporaryFolder()
   try {
-    return await generate({ ...timing, kind: "changes", filename: join(folder, "raft.sqlite") })
+    const { operations: _, ...result } = await generate({ ...timing, kind: "changes", filename: join(folder, "raft.sqlite") })
+    return result
   } finally {
     remove(folder)
   }
 }
 
+/** With the processor time of an operation: `cpuMicroseconds` of the generator, then of the leader and of a follower. */
 const three = (kind) => (timing) =>
   withNodes(3, async (nodes) => {
     await nodes.startAll()
-    await nodes.leader()
-    return generate({ ...timing, kind, members: nodes.members })
+    const leader = await nodes.leader()
+    const used = () => [1, 2, 3].map((nodeId) => nodes.cpuMicroseconds(nodeId))
+    const before = used()
+    const { operations, ...result } = await generate({ ...timing, kind, members: nodes.members })
+    const each = used().map((microseconds, at) => (microseconds - before[at]) / operations)
+    const all = each.reduce((sum, one) => sum + one, 0)
+    return { ...result, cpuLeader: each[leader - 1], cpuFollower: (all - each[leader - 1]) / 2 }
   })
 
 /** Ms from the kill of the leader until a change through another node is acknowledged. */

@@ -4,7 +4,7 @@
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { remove, temporaryFolder } from "../peers.mjs"
-import { freePort, residentBytes, sleep, start, stop, untilReady } from "../processes.mjs"
+import { cpuMicroseconds, freePort, residentBytes, sleep, start, stop, untilReady } from "../processes.mjs"
 
 const bin = fileURLToPath(new URL("../../../services/cli/bin/effectmq.js", import.meta.url))
 
@@ -97,6 +97,10 @@ export class Nodes {
 
   residentBytes(nodeId) {
     return residentBytes(this.nodes[nodeId - 1].child.pid)
+  }
+
+  cpuMicroseconds(nodeId) {
+    return cpuMicroseconds(this.nodes[nodeId - 1].child.pid)
   }
 
   async end() {
