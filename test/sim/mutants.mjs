@@ -203,6 +203,40 @@ export const mutants = {
     find: "this.pendingByIndex.set(proposed.right, { term: this.ledTerm, answer: resume })",
     replace: 'resume(Effect.succeed({ _tag: "Written" }))',
     seed: 17
+  },
+  "a change is answered before the node that was asked shows it": {
+    suite: "metadata",
+    path: "packages/metadata/src/internal/Submitter.ts",
+    find: "stop = whenShown(outcome.reply, one.deadlineMs, resume)",
+    replace: "resume(Effect.succeed(outcome.reply))",
+    seed: 1
+  },
+  "a retried command of the metadata is carried out again": {
+    suite: "metadata",
+    path: "packages/metadata/src/core/decide.ts",
+    find: "if (earlier !== undefined) {",
+    replace: "if (earlier !== undefined && image.version < 0) {",
+    seed: 1
+  },
+  "a snapshot forgets which commands were carried out": {
+    suite: "metadata",
+    path: "packages/metadata/src/core/imageToEvents.ts",
+    find: "yield* remembered(image.recentCommands.newer)",
+    replace: "",
+    seed: 5
+  },
+  "an observer applies an entry again when it follows on": {
+    suite: "metadata",
+    path: "packages/metadata/src/core/Replica.ts",
+    find: "if (index <= this.pointNow.index) return",
+    replace: "if (index < this.pointNow.index) return",
+    also: {
+      path: "packages/metadata/src/internal/FollowSource.ts",
+      find: "const entries = replica.recent.behind(index, bytesMax)",
+      replace:
+        "const entries = replica.recent.behind(isFirst && index > replica.recent.floor.index ? index - 1 : index, bytesMax)"
+    },
+    seed: 2
   }
 }
 
