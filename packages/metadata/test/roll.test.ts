@@ -15,3 +15,14 @@ it("counts a node that was taken back as heard, so that it is not fenced again b
   roll.stands(2, false, 3_500)
   expect(roll.silentMs(2, 3_500)).toBe(500)
 })
+
+it("counts a node that registers long after the leader began as heard", () => {
+  const roll = new Roll()
+  roll.begin(1, 0)
+  roll.stands(3, false, 60_000)
+  expect(roll.silentMs(3, 60_000)).toBe(0)
+  roll.stands(3, false, 61_000)
+  expect(roll.silentMs(3, 61_000)).toBe(1_000)
+  roll.stands(4, true, 61_000)
+  expect(roll.isThere(4, 61_000, 2_000)).toBe(false)
+})

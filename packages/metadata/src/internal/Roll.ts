@@ -16,10 +16,10 @@ export class Roll {
     this.fenced.clear()
   }
 
-  /** How it stands in the image: one that was taken back, as when it registers again, counts as heard. */
+  /** How it stands in the image: one that is seen for the first time, or was taken back, as when it registers again, counts as heard. */
   stands(nodeId: number, isFenced: boolean, nowMs: number): void {
     if (isFenced) this.fenced.add(nodeId)
-    else if (this.fenced.delete(nodeId)) this.heard(nodeId, nowMs)
+    else if (this.fenced.delete(nodeId) || !this.heardMsByNode.has(nodeId)) this.heard(nodeId, nowMs)
   }
 
   heard(nodeId: number, nowMs: number): void {
