@@ -5,7 +5,7 @@
  */
 import { checkLinearizability } from "@effectmq/testing/Linearizability"
 import { registerModel } from "@effectmq/testing/RegisterModel"
-import { afterAll, afterEach, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { ClusterProcesses } from "../support/ClusterProcesses.js"
 import { SessionClient } from "../support/SessionClient.js"
 import { SmallDisk } from "../support/SmallDisk.js"
@@ -19,20 +19,20 @@ const full = 2
 const others = [1, 3]
 const payload = "x".repeat(64 * 1024)
 
-const disk = SmallDisk.mount("full disk of one node of a cluster", smallMebibytes)
-
-describe.runIf(disk !== undefined)("a full disk in a cluster", () => {
+describe.runIf(SmallDisk.isPermitted("full disk of one node of a cluster"))("a full disk in a cluster", () => {
+  let disk: SmallDisk | undefined
   let cluster: ClusterProcesses | undefined
   const clients: Array<SessionClient> = []
 
   afterEach(async () => {
     for (const client of clients.splice(0)) client.vanish()
     await cluster?.remove()
+    disk?.unmount()
   })
-  afterAll(() => disk?.unmount())
 
   it("is one node's own trouble, and over when there is room", { timeout: 180_000 }, async () => {
-    const small = disk as SmallDisk
+    const small = SmallDisk.mount(smallMebibytes)
+    disk = small
     const nodes = await ClusterProcesses.start({
       nodes: 3,
       settings: { "auth.allowAnonymous": true, "log.level": "info" },

@@ -3,7 +3,7 @@
  *
  * The disk is a small file system in memory (`SmallDisk`).
  */
-import { afterAll, afterEach, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { BrokerProcess } from "../support/BrokerProcess.js"
 import { SessionClient } from "../support/SessionClient.js"
 import { SmallDisk } from "../support/SmallDisk.js"
@@ -12,17 +12,16 @@ import { until } from "../support/Until.js"
 const smallMebibytes = 192
 const payload = "x".repeat(64 * 1024)
 
-const disk = SmallDisk.mount("full disk", smallMebibytes)
-
-describe.runIf(disk !== undefined)("a full disk", () => {
+describe.runIf(SmallDisk.isPermitted("full disk"))("a full disk", () => {
+  let disk: SmallDisk | undefined
   let broker: BrokerProcess | undefined
   const clients: Array<SessionClient> = []
 
   afterEach(async () => {
     for (const client of clients.splice(0)) client.vanish()
     await broker?.remove()
+    disk?.unmount()
   })
-  afterAll(() => disk?.unmount())
 
   const open = async (clientId: string, expirySeconds = 3600) => {
     const client = new SessionClient({ port: broker?.port ?? 0, clientId, expirySeconds })
@@ -32,7 +31,8 @@ describe.runIf(disk !== undefined)("a full disk", () => {
   }
 
   it("refuses what it cannot store, serves what it has, and goes on when there is room", { timeout: 180_000 }, async () => {
-    const { folder: dataDir } = disk as SmallDisk
+    disk = SmallDisk.mount(smallMebibytes)
+    const { folder: dataDir } = disk
     const settings = { "log.level": "error", "auth.allowAnonymous": true, "mqtt.session.queueMax": 1_000_000 }
     broker = await BrokerProcess.start({ dataDir, settings })
     const slow = await open("slow")
@@ -83,7 +83,7 @@ describe.runIf(disk !== undefined)("a full disk", () => {
     // Room again, and a new start: everything acknowledged is still in order, and it takes new messages.
     for (const client of clients) client.vanish()
     await broker.stop()
-    disk?.resize(4 * smallMebibytes)
+    disk.resize(4 * smallMebibytes)
     await broker.start()
     const again = await open("publisher-2")
     expect(await again.publish("full/data", "after", 1)).toBeLessThan(0x80)

@@ -12,11 +12,24 @@ const mount = (...args: ReadonlyArray<string>): boolean => spawnSync("mount", ar
 export class SmallDisk {
   private constructor(readonly folder: string) {}
 
-  static mount(suite: string, mebibytes: number): SmallDisk | undefined {
+  /** Whether there can be one here; says so where the suite did not run for it. */
+  static isPermitted(suite: string): boolean {
+    const disk = SmallDisk.tryMount(1)
+    disk?.unmount()
+    if (disk === undefined) console.warn(`did not run: ${suite} needs to mount a file system, which is not permitted here`)
+    return disk !== undefined
+  }
+
+  static mount(mebibytes: number): SmallDisk {
+    const disk = SmallDisk.tryMount(mebibytes)
+    if (disk === undefined) throw new Error("a small file system cannot be mounted")
+    return disk
+  }
+
+  private static tryMount(mebibytes: number): SmallDisk | undefined {
     const folder = mkdtempSync(join(tmpdir(), "effectmq-full-"))
     if (mount("-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", folder)) return new SmallDisk(folder)
     rmSync(folder, { recursive: true, force: true })
-    console.warn(`did not run: ${suite} needs to mount a file system, which is not permitted here`)
     return undefined
   }
 
