@@ -8,7 +8,7 @@ import { runSimulation } from "./runSimulation.js"
 
 describe("the metadata of a cluster", () => {
   it("keep what they promise under faults, and go on when they stop", { timeout: 110_000 }, async () => {
-    const { output, ran } = await runSimulation("--suite", "metadata", "--seeds", "100", "--seconds", "20")
+    const { output, ran } = await runSimulation("--suite", "metadata", "--seeds", "10", "--seconds", "20")
     expect(ran.flatMap(({ seed, faults }) => (faults.length > 0 ? [seed] : [])).join(" "), output).toBe("")
     const sum = (name: string) => ran.reduce((total, { stats }) => total + Number(stats[name]), 0)
     expect(ran.length).toBeGreaterThan(2)
