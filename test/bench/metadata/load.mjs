@@ -54,7 +54,15 @@ const change = (controller, run) => {
         partitions: 1,
         engine: "memory"
       })
-    : controller.submit({ _tag: "SetConfig", ...stamp, key: `bench.${number % keys}`, value: number })
+    : controller.submit({
+        _tag: "PutBan",
+        ...stamp,
+        tenant: "default",
+        kind: "clientId",
+        value: `bench-${number % keys}`,
+        reason: String(number),
+        by: "bench"
+      })
 }
 
 const work = Effect.gen(function* () {
