@@ -65,7 +65,7 @@ describe("strangers at the port between nodes", () => {
         case 2:
           return Buffer.concat([changed.subarray(0, at), noise(1 + random(40)), changed.subarray(at)])
         default:
-          return changed.fill(random(256), at, at + 1 + random(8))
+          return changed.fill(random(256), at, Math.min(changed.length, at + 1 + random(8)))
       }
     }
     const say = (...parts: ReadonlyArray<Buffer>) =>

@@ -57,6 +57,6 @@ export const clusterKeys = {
     min: 1,
     max: 300,
     unit: "seconds",
-    doc: "A change of metadata that no majority has taken by then fails."
+    doc: "A change of metadata that no majority has taken by then fails; a read that none has confirmed by then, 3 s at most, is answered as one that may be old."
   })
 }

@@ -68,8 +68,12 @@ const raftOptions = (settings: Settings) => ({
   electionMsMax: 2 * settings["cluster.electionTimeoutMs"]
 })
 
+/** A read that nobody confirms is answered all the same, as one that may be old: sooner than a change is given up. */
+const syncMsMost = 3_000
+
 const times = (settings: Settings) => ({
   submitMsMax: 1000 * settings["cluster.commandTimeoutSeconds"],
+  syncMsMax: Math.min(syncMsMost, 1000 * settings["cluster.commandTimeoutSeconds"]),
   liveness: { silentMsMax: 1000 * settings["cluster.nodeTimeoutSeconds"] }
 })
 
