@@ -300,6 +300,15 @@ describe("bans", () => {
     expect(after(later, command("DeleteBan", { tenant, kind: "clientId", value: "c" })).bansByKey.size).toBe(1)
   })
 
+  it("that have expired are cleared away now and then where there are many", () => {
+    const bans = (from: number, to: number, untilMs: number | undefined, atMs: number) =>
+      Array.from({ length: to - from }, (_, at) => ban(`many-${from + at}`, untilMs, atMs))
+    const full = after(begun, ...bans(0, 100, 2000, 1000))
+    expect(after(full, ...bans(100, 128, undefined, 3000)).bansByKey.size).toBe(128)
+    expect(after(full, ...bans(100, 129, undefined, 3000)).bansByKey.size).toBe(29)
+    expect(after(full, ban("many-0", undefined, 3000)).bansByKey.size).toBe(100)
+  })
+
   it("are refused where they cannot be", () => {
     const rules: ReadonlyArray<readonly [MetadataCommand, object]> = [
       [{ ...ban("a"), tenant: "acme" }, { _tag: "UnknownTenant" }],

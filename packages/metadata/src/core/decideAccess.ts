@@ -83,6 +83,10 @@ export const setAclDefault: DecideOne<"SetAclDefault"> = (image, { tenant, effec
   return known.aclDefault === effect ? done() : done(defined({ _tag: "AclDefaultSet", tenant, effect }))
 }
 
+/** Looking through all bans with each new one would take the longer the more there are: few at once, or there is no room, or now and then. */
+const looksForExpiredBans = ({ bansByKey: { size } }: Image, created: boolean): boolean =>
+  size < limits.bansPerLook || (created && (size % limits.bansPerLook === 0 || size >= limits.bansMax))
+
 const expiredBans = (image: Image, atMs: number, keptKey: string): ReadonlyArray<MetadataEvent> => {
   const expired: Array<MetadataEvent> = []
   for (const [key, { tenant, kind, value, untilMs }] of image.bansByKey) {
@@ -104,8 +108,8 @@ export const putBan: DecideOne<"PutBan"> = (image, command) => {
   const { tenant } = command
   if (!image.tenantsById.has(tenant)) return refuse(new UnknownTenant({ tenant }))
   const key = banKey(command)
-  const expired = expiredBans(image, command.atMs, key)
   const created = !image.bansByKey.has(key)
+  const expired = looksForExpiredBans(image, created) ? expiredBans(image, command.atMs, key) : []
   if (created && image.bansByKey.size - expired.length >= limits.bansMax) {
     return refuse(new LimitReached({ what: "bans", max: limits.bansMax }))
   }

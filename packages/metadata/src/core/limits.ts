@@ -18,5 +18,7 @@ export const limits = {
   filterBytesMax: 65_535,
   configValueLengthMax: 65_536,
   /** Cleared away by one command. */
-  expiredBansPerCommandMax: 1_000
+  expiredBansPerCommandMax: 1_000,
+  /** With more than these, expired bans are looked for with one of so many new ones. */
+  bansPerLook: 64
 } as const
