@@ -68,13 +68,17 @@ const raftOptions = (settings: Settings) => ({
   electionMsMax: 2 * settings["cluster.electionTimeoutMs"]
 })
 
-/** A read that nobody confirms is answered all the same, as one that may be old: sooner than a change is given up. */
-const syncMsMost = 3_000
-
 const times = (settings: Settings) => ({
   submitMsMax: 1000 * settings["cluster.commandTimeoutSeconds"],
-  syncMsMax: Math.min(syncMsMost, 1000 * settings["cluster.commandTimeoutSeconds"]),
   liveness: { silentMsMax: 1000 * settings["cluster.nodeTimeoutSeconds"] }
+})
+
+const syncMsMost = 3_000
+
+/** Of a node among others. A read that nobody confirms is answered all the same, as one that may be old. */
+const timesAmongOthers = (settings: Settings) => ({
+  ...times(settings),
+  syncMsMax: Math.min(syncMsMost, 1000 * settings["cluster.commandTimeoutSeconds"])
 })
 
 /** Nobody else takes part in what the store holds. */
@@ -138,7 +142,7 @@ const member = (settings: Settings) => {
         initialMembers,
         contacts,
         raft: raftOptions(settings),
-        ...times(settings)
+        ...timesAmongOthers(settings)
       })
     ),
     Layer.provideMerge(links),
@@ -158,7 +162,7 @@ const observer = (settings: Settings) => {
       ObserverMetadata.layer({
         node: { ...nodeOf(settings), roles: ["broker"], rpcAddress: addressOf(settings) },
         contacts: membersOf(settings["cluster.nodes"]),
-        ...times(settings)
+        ...timesAmongOthers(settings)
       })
     ),
     Layer.provideMerge(Layer.mergeAll(RpcClusterPeers.layer, MetadataRpcServer.layer, told)),
@@ -167,7 +171,7 @@ const observer = (settings: Settings) => {
   )
 }
 
-/** A node whose log takes nothing more, for good or for want of space, is not ready. */
+/** A node that takes no changes of the metadata, for good or for want of space, is not ready. */
 const faultTold = Layer.effectDiscard(
   Effect.gen(function* () {
     const metadata = yield* Metadata

@@ -32,7 +32,7 @@ export interface Route {
   readonly version: number
 }
 
-/** Told how long the routes took that were not kept; reading the clock costs a fiftieth of finding one. */
+/** Told how long the routes took that were not kept: reading the clock twice costs 0.2 of the 5 microseconds that finding one takes. */
 export interface RouteTimer {
   nowMs(): number
   found(tookMs: number): void
