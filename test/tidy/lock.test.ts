@@ -46,6 +46,12 @@ describe("the lock file", () => {
     expect(wrong).toEqual([])
   })
 
+  it("has one version for all, which the broker tells", () => {
+    const versions = workspaces.map(({ folder }) => entries[folder]?.version)
+    expect(new Set([...versions, (JSON.parse(read("package.json")) as Entry).version]).size).toBe(1)
+    expect(read("services/server/src/Version.ts")).toContain(`version = "${versions[0]}"`)
+  })
+
   it("has every package that another one wants, those of other platforms too", () => {
     const missing = Object.entries(entries).flatMap(([folder, entry]) => {
       const { dependencies, optionalDependencies, peerDependencies = {}, peerDependenciesMeta = {} } = entry

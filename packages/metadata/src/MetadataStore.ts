@@ -74,7 +74,7 @@ export const layer = (
 }
 
 const nodeInMemory: MetadataStoreOptions = {
-  node: { nodeId: 1, name: "node-1", version: "0.1.0", addresses: [], roles: ["meta", "broker"] }
+  node: { nodeId: 1, name: "node-1", version: "0.2.0", addresses: [], roles: ["meta", "broker"] }
 }
 
 /** In memory, gone with the Layer. Only options of one's own can make it fail. */

@@ -156,7 +156,7 @@ describe("exit codes", () => {
   })
 
   it("0 for help and version", async () => {
-    expect(await run(["--version"])).toMatchObject({ code: 0, stdout: expect.stringContaining("0.1.0") })
+    expect(await run(["--version"])).toMatchObject({ code: 0, stdout: expect.stringContaining("0.2.0") })
     expect(await run(["start", "--help"])).toMatchObject({ code: 0, stdout: expect.stringContaining("--data-dir") })
   })
 })

@@ -1,4 +1,4 @@
 /**
  * Version of this software, as in package.json.
  */
-export const version = "0.1.0"
+export const version = "0.2.0"

@@ -98,7 +98,7 @@ export interface MqttOptions {
 
 export const defaultMqttOptions: MqttOptions = {
   nodeName: "effectmq",
-  softwareVersion: "0.1.0",
+  softwareVersion: "0.2.0",
   tenant: "default",
   packetSizeMax: 1024 * 1024,
   userPropertiesMax: defaultPacketLimits.userPropertiesMax,
