@@ -77,7 +77,9 @@ const toolsByPackage = {
   mosquitto: () => onPath("mosquitto"),
   "mosquitto-clients": () => onPath("mosquitto_pub") && onPath("mosquitto_sub"),
   "python3-paho-mqtt": hasPaho,
-  openssl: () => onPath("openssl")
+  openssl: () => onPath("openssl"),
+  iproute2: () => onPath("ip") && onPath("tc"),
+  nftables: () => onPath("nft")
 }
 
 const missingTools = () => Object.keys(toolsByPackage).filter((name) => !toolsByPackage[name]())

@@ -94,16 +94,7 @@ describe("a cluster of three processes", () => {
     const checked = checkLinearizability(registerModel, history.operations)
     expect(checked).toEqual({ _tag: "Linearizable" })
 
-    await nodes.leader()
-    await until(async () => {
-      const status = await nodes.status(1)
-      const reports = status?.nodes.map((node) => node.report) ?? []
-      return (
-        reports.length === 3 &&
-        reports.every((report) => report !== undefined && report.appliedIndex === reports[0]?.appliedIndex) &&
-        new Set(reports.map((report) => `${report?.chainHash} ${report?.imageHash}`)).size === 1
-      )
-    }, "all nodes hold the same")
+    await nodes.holdTheSame()
     const { writes, reads, stale, failed, refused } = history
     console.info(
       `${rounds} faults: ${writes} writes and ${reads} reads confirmed, ${stale} reads said they may be old, ${failed} failed, ${refused} of them with an answer`

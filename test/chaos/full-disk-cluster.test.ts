@@ -137,10 +137,7 @@ describe.runIf(SmallDisk.isPermitted("full disk of one node of a cluster"))("a f
 
     await Promise.all(registers.map((client) => client.stop()))
     expect(checkLinearizability(registerModel, history.operations)).toEqual({ _tag: "Linearizable" })
-    await until(async () => {
-      const reports = (await nodes.status(full))?.nodes.map(({ report }) => `${report?.chainHash} ${report?.imageHash}`) ?? []
-      return reports.length === 3 && new Set(reports).size === 1
-    }, "all nodes hold the same")
+    await nodes.holdTheSame(full)
     console.info(`${history.writes} writes and ${history.reads} reads of others, ${acknowledged.length} messages`)
   })
 })

@@ -20,6 +20,13 @@ const isMosquitto = process.env.EFFECTMQ_TEST_BROKER === "mosquitto"
 
 export type Settings = Readonly<Record<string, string | number | boolean>>
 
+/** Where a broker runs and is asked, when that is not the loopback of the tests. */
+export interface Place {
+  readonly host: string
+  /** The command that runs a command there. */
+  readonly enter: ReadonlyArray<string>
+}
+
 export interface BrokerOptions {
   /** Configuration keys beside those of ports. */
   readonly settings?: Settings
@@ -27,6 +34,7 @@ export interface BrokerOptions {
   readonly dataDir?: string
   /** With a certificate, TLS and secure WebSocket are on. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string }
+  readonly place?: Place
 }
 
 export interface CommandResult {
@@ -56,9 +64,12 @@ export const freePort = async (): Promise<number> => {
   }
 }
 
-const answersReady = (port: number): Promise<boolean> =>
+/** Of the admin API where others than programs of the same machine ask it. */
+const adminToken = "token-of-the-tests"
+
+const answersReady = (host: string, port: number): Promise<boolean> =>
   new Promise((resolve) => {
-    const request = get({ port, host: "127.0.0.1", path: "/health/ready", agent: false }, (response) => {
+    const request = get({ port, host, path: "/health/ready", agent: false }, (response) => {
       response.resume()
       resolve(response.statusCode === 200)
     })
@@ -109,6 +120,19 @@ export class BrokerProcess {
     return new BrokerProcess(dataDir, ...ports, options)
   }
 
+  private get host(): string {
+    return this.options.place?.host ?? "127.0.0.1"
+  }
+
+  get adminUrl(): string {
+    return `http://${this.host}:${this.adminPort}`
+  }
+
+  /** What a request to the admin API must bring. */
+  get adminHeaders(): Readonly<Record<string, string>> {
+    return this.options.place === undefined ? {} : { authorization: `Bearer ${adminToken}` }
+  }
+
   get pid(): number {
     if (this.child?.pid === undefined) throw new Error("the broker does not run")
     return this.child.pid
@@ -120,7 +144,7 @@ export class BrokerProcess {
 
   /** Starts it again after `stop` or `kill9`. `settings` are added for this start. */
   async start(settings: Settings = {}): Promise<void> {
-    const [command, args] = isMosquitto ? this.mosquitto() : this.effectmq(settings)
+    const [command, args] = this.entered(...(isMosquitto ? this.mosquitto() : this.effectmq(settings)))
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: this.environment() })
     this.child = child
     this.hasExited = false
@@ -137,7 +161,7 @@ export class BrokerProcess {
       child.on("error", (error) => done(error.message))
       child.on("exit", (code, signal) => done(code ?? signal ?? "unknown"))
     })
-    const ready = () => (isMosquitto ? accepts(this.port) : answersReady(this.adminPort))
+    const ready = () => (isMosquitto ? accepts(this.port) : answersReady(this.host, this.adminPort))
     await until(async () => this.hasExited || (await ready()), "the broker is ready", 60_000)
     if (this.hasExited) throw new Error(`the broker ended instead of starting:\n${this.output}`)
   }
@@ -200,14 +224,29 @@ export class BrokerProcess {
     return {
       ...Object.fromEntries(inherited),
       PATH: `${process.env.PATH ?? ""}:/usr/sbin`,
-      EFFECTMQ_ADMIN_URL: `http://127.0.0.1:${this.adminPort}`,
-      EFFECTMQ_MQTT_URL: `mqtt://127.0.0.1:${this.port}`
+      EFFECTMQ_ADMIN_URL: this.adminUrl,
+      EFFECTMQ_MQTT_URL: `mqtt://${this.host}:${this.port}`,
+      ...(this.options.place === undefined ? {} : { EFFECTMQ_ADMIN_TOKEN: adminToken })
     }
   }
 
+  private entered(command: string, args: Array<string>): [string, Array<string>] {
+    const [enter, ...more] = this.options.place?.enter ?? []
+    return enter === undefined ? [command, args] : [enter, [...more, command, ...args]]
+  }
+
   private effectmq(more: Settings): [string, Array<string>] {
-    const { tls } = this.options
+    const { tls, place } = this.options
     const settings: Settings = {
+      ...(place === undefined
+        ? {}
+        : {
+            "mqtt.tcp.host": place.host,
+            "mqtt.ws.host": place.host,
+            "admin.http.host": place.host,
+            "admin.token": adminToken,
+            "auth.allowAnonymous": true
+          }),
       "mqtt.tcp.port": this.port,
       "mqtt.ws.port": this.wsPort,
       "admin.http.port": this.adminPort,

@@ -1,5 +1,6 @@
 /**
- * A cluster as users run it: each node a process of its own on loopback, with a door in front of its RPC listener (`LinkProxy`).
+ * A cluster as users run it: each node a process of its own, on loopback with a door in front of its RPC listener (`LinkProxy`), or in a
+ * network namespace of its own (`NodeNetworks`).
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -8,6 +9,7 @@ import { ClusterStatus } from "@effectmq/schemas/admin/Cluster"
 import * as Schema from "effect/Schema"
 import { BrokerProcess, freePort, type Settings } from "./BrokerProcess.js"
 import { LinkProxy } from "./LinkProxy.js"
+import type { NodeNetworks } from "./NodeNetworks.js"
 import { until } from "./Until.js"
 
 export interface ClusterProcessesOptions {
@@ -17,6 +19,8 @@ export interface ClusterProcessesOptions {
   readonly directoryOf?: (nodeId: number) => string | undefined
   /** As of `LinkProxy`, from the first connection on. */
   readonly onCallerBytes?: LinkProxy["onCallerBytes"]
+  /** Instead of loopback and doors; whoever made them removes them, after the cluster. */
+  readonly networks?: NodeNetworks
 }
 
 export interface HttpAnswer {
@@ -46,12 +50,14 @@ export class ClusterProcesses {
   static async start(options: ClusterProcessesOptions): Promise<ClusterProcesses> {
     const cluster = new ClusterProcesses(options.nodes)
     if (options.onCallerBytes !== undefined) cluster.links.onCallerBytes = options.onCallerBytes
-    const ports = new Map<number, { readonly rpc: number; readonly door: number }>()
+    const ports = new Map<number, { readonly rpc: number; readonly door: string }>()
     for (const nodeId of cluster.nodeIds) {
       const rpc = await freePort()
-      ports.set(nodeId, { rpc, door: await cluster.links.open(nodeId, rpc) })
+      const host = options.networks?.addressOf(nodeId)
+      const door = host === undefined ? `127.0.0.1:${await cluster.links.open(nodeId, rpc)}` : `${host}:${rpc}`
+      ports.set(nodeId, { rpc, door })
     }
-    cluster.listed = [...ports].map(([nodeId, { door }]) => `${nodeId}@127.0.0.1:${door}`).join(",")
+    cluster.listed = [...ports].map(([nodeId, { door }]) => `${nodeId}@${door}`).join(",")
     await Promise.all(
       [...ports].map(async ([nodeId, { rpc }]) => {
         const node = await cluster.prepare(nodeId, rpc, options)
@@ -71,10 +77,12 @@ export class ClusterProcesses {
   private async prepare(
     nodeId: number,
     rpc: number,
-    options: Pick<ClusterProcessesOptions, "settings" | "directoryOf">
+    options: Pick<ClusterProcessesOptions, "settings" | "directoryOf" | "networks">
   ): Promise<BrokerProcess> {
+    const place = options.networks?.placeOf(nodeId)
     const settings: Settings = {
       "log.level": "warn",
+      ...(place === undefined ? {} : { "cluster.rpc.host": place.host, "cluster.secret": "a secret of the tests" }),
       ...options.settings,
       "node.id": nodeId,
       "node.name": `node-${nodeId}`,
@@ -82,7 +90,7 @@ export class ClusterProcesses {
       "cluster.nodes": this.listed
     }
     const dataDir = options.directoryOf?.(nodeId) ?? join(this.folder, `node-${nodeId}`)
-    const node = await BrokerProcess.prepare({ dataDir, settings })
+    const node = await BrokerProcess.prepare({ dataDir, settings, ...(place === undefined ? {} : { place }) })
     this.nodesById.set(nodeId, node)
     this.rpcPorts.set(nodeId, rpc)
     return node
@@ -102,9 +110,11 @@ export class ClusterProcesses {
   /** One call of the admin API; status 0 where nobody answered in time. */
   async call(nodeId: number, method: string, path: string, body?: unknown, timeoutMs = 15_000): Promise<HttpAnswer> {
     try {
-      const response = await fetch(`http://127.0.0.1:${this.node(nodeId).adminPort}/api/v1/${path}`, {
+      const { adminUrl, adminHeaders } = this.node(nodeId)
+      const response = await fetch(`${adminUrl}/api/v1/${path}`, {
         method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        headers: { ...adminHeaders, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(timeoutMs)
       })
       const text = await response.text()
@@ -134,6 +144,16 @@ export class ClusterProcesses {
       timeoutMs
     )
     return found
+  }
+
+  /** Waits until all nodes have applied the same and hold the same. */
+  async holdTheSame(asked = 1): Promise<void> {
+    await this.leader()
+    await until(async () => {
+      const reports = (await this.status(asked))?.nodes.map(({ report }) => report) ?? []
+      const held = reports.map((report) => `${report?.appliedIndex} ${report?.chainHash} ${report?.imageHash}`)
+      return reports.length === this.nodeIds.length && !reports.includes(undefined) && new Set(held).size === 1
+    }, "all nodes hold the same")
   }
 
   async remove(): Promise<void> {
