@@ -85,6 +85,17 @@ export const dynamicMessages = ({ shows, set, unset, metric, connect, published 
       await client.expectEnd(0x97)
     })
 
+    shows("mqtt.filtersPerPacketMax", "more in one packet end the connection", async () => {
+      const [client, other] = [await connect(), await connect()]
+      await set("mqtt.filtersPerPacketMax", 2)
+      expect(await client.subscribe([unique(), unique()])).toEqual([0, 0])
+      const subscriptions = [unique(), unique(), unique()].map((topic) => ({ topic, qos: 0 as const }))
+      client.send({ cmd: "subscribe", messageId: 9, subscriptions })
+      await client.expectEnd(0x97)
+      await unset("mqtt.filtersPerPacketMax")
+      expect(await other.subscribe([unique(), unique(), unique()])).toEqual([0, 0, 0])
+    })
+
     shows("mqtt.unfinishedPackets.bytesMax", "there is less room for them", async () => {
       // Each of a million bytes, of which most come.
       const begun = Buffer.concat([Buffer.from([0x30, 0xbd, 0x84, 0x3d, 0, 1, 0x74, 0]), Buffer.alloc(700_000)])

@@ -114,7 +114,7 @@ const make = (given: MqttServerOptions) =>
     const context: ConnectionContext & { shuttingDown: boolean } = {
       options,
       rules: new TopicRules(options),
-      packetLimits: new PacketLimits(options.userPropertiesMax, options.unfinishedPacketsBytesMax),
+      packetLimits: new PacketLimits(options.userPropertiesMax, options.unfinishedPacketsBytesMax, options.filtersPerPacketMax),
       unfinishedLines: new LineBudget(1, unfinishedQuietMs, nowMs()),
       counters: new ConnectionCounters(),
       login: makeLogin(
@@ -168,6 +168,7 @@ const make = (given: MqttServerOptions) =>
       context.options = now
       context.rules = new TopicRules(now)
       context.packetLimits.userPropertiesMax = now.userPropertiesMax
+      context.packetLimits.filtersMax = now.filtersPerPacketMax
       context.packetLimits.unfinishedBytesMax = now.unfinishedPacketsBytesMax
       // What a connection remembers of a topic was judged by the old rules.
       context.epoch++

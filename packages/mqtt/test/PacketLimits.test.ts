@@ -50,6 +50,41 @@ describe("user properties", () => {
   })
 })
 
+describe("filters of one packet", () => {
+  const limited = () => MqttWorld.make({ mqtt: { filtersPerPacketMax: 3 } })
+  const filters = (count: number) => Array.from({ length: count }, (_, index) => `${index}`)
+  const subscribe = (count: number) =>
+    ({ cmd: "subscribe", messageId: 1, subscriptions: filters(count).map((topic) => ({ topic, qos: 0 })) }) as mqtt.Packet
+  const unsubscribe = (count: number) => ({ cmd: "unsubscribe", messageId: 1, unsubscriptions: filters(count) }) as mqtt.Packet
+
+  it("up to the limit are answered, one more ends the connection with 0x97 and does nothing", async () => {
+    const world = await limited()
+    const client = world.connect("c")
+    expect(client.ask(subscribe(3))).toMatchObject([{ cmd: "suback", granted: [0, 0, 0] }])
+    expect(client.ask(unsubscribe(3))).toMatchObject([{ cmd: "unsuback", granted: [0, 0, 0] }])
+    expect(client.ask(subscribe(4))).toMatchObject([{ cmd: "disconnect", reasonCode: 0x97 }])
+    expect(client.closed).toBe(true)
+    const other = world.connect("o")
+    other.ask(subscribe(1))
+    expect(other.ask(unsubscribe(4))).toMatchObject([{ cmd: "disconnect", reasonCode: 0x97 }])
+    expect(world.tenant.space.routes.subscriptionCount).toBe(0)
+    expect(world.lines.filter(({ message }) => message === "protocol error")).toMatchObject([
+      { fields: { clientId: "c", error: "more than 3 filters in a packet" } },
+      { fields: { clientId: "o", error: "more than 3 filters in a packet" } }
+    ])
+  })
+
+  it.each([3, 4] as const)("version %i: one more closes the connection without a word", async (version) => {
+    const world = await limited()
+    for (const packet of [subscribe, unsubscribe]) {
+      const client = world.connect("c", { version })
+      expect(client.ask(packet(3))).toHaveLength(1)
+      expect(client.ask(packet(4))).toEqual([])
+      expect(client.closed).toBe(true)
+    }
+  })
+})
+
 describe("unfinished packets", () => {
   /** The beginning of a PUBLISH of 1,000,000 bytes. */
   const begun = (bytes: number) => Buffer.concat([Buffer.from([0x30, 0xbd, 0x84, 0x3d, 0, 1, 0x74, 0]), Buffer.alloc(bytes - 8)])

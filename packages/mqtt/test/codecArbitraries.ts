@@ -38,7 +38,7 @@ export interface Seen {
   readonly [name: string]: unknown
 }
 
-export const record = (packetSizeMax = 1_000_000, limits = new PacketLimits(1024, 100_000_000)) => {
+export const record = (packetSizeMax = 1_000_000, limits = new PacketLimits(1024, 100_000_000, 10_000)) => {
   const seen: Array<Seen> = []
   const after = { each: () => {} }
   const add = (item: Seen): void => {

@@ -25,7 +25,7 @@ const publishBytes = (topic: string, payload: Buffer): Buffer => {
 const withPublish = (
   onPublish: (publish: ParsedPublish, parser: PacketParser) => void,
   packetSizeMax = 10_000_000,
-  limits = new PacketLimits(1024, 100_000_000)
+  limits = new PacketLimits(1024, 100_000_000, 10_000)
 ) => {
   const none = () => {}
   const errors: Array<MalformedPacket> = []
@@ -80,7 +80,7 @@ describe("PacketParser", () => {
   })
 
   it("takes memory for unfinished packets from what all parsers share, and gives it back", () => {
-    const limits = new PacketLimits(10, 200_000)
+    const limits = new PacketLimits(10, 200_000, 10)
     const got: Array<number> = []
     const open = () => withPublish((publish) => void got.push(publish.payloadEnd - publish.payloadStart), undefined, limits)
     const big = publishBytes("big", Buffer.alloc(100_000))

@@ -152,6 +152,12 @@ export const mqttKeys = {
     max: 10_000_000,
     doc: "Subscriptions of one client."
   }),
+  "mqtt.filtersPerPacketMax": integer({
+    fallback: 10_000,
+    min: 1,
+    max: 10_000_000,
+    doc: "Filters of one SUBSCRIBE or UNSUBSCRIBE; more end the connection with 0x97."
+  }),
   "mqtt.sharedSubscription.strategy": oneOf(["round-robin", "random", "sticky", "hash-client", "hash-topic"], {
     fallback: "round-robin",
     doc: "How a shared subscription chooses the member that gets a message."

@@ -63,6 +63,7 @@ export const mqttOptions = (settings: Settings): MqttOptions => ({
   topicLengthMax: settings["mqtt.topicLengthMax"],
   clientIdLengthMax: settings["mqtt.clientIdLengthMax"],
   subscriptionsPerClientMax: settings["mqtt.subscriptionsPerClientMax"],
+  filtersPerPacketMax: settings["mqtt.filtersPerPacketMax"],
   strictClientIds: settings["mqtt.strictClientIds"],
   responseInformation: settings["mqtt.responseInformation"],
   exclusiveEnabled: settings["mqtt.exclusive.enabled"],

@@ -13,7 +13,9 @@ export class PacketLimits {
   constructor(
     /** User properties of one packet; those of a will count apart. */
     public userPropertiesMax: number,
-    public unfinishedBytesMax: number
+    public unfinishedBytesMax: number,
+    /** Filters of one SUBSCRIBE or UNSUBSCRIBE. */
+    public filtersMax: number
   ) {}
 
   /** False, with nothing taken, where there is no room. */
@@ -34,4 +36,4 @@ export class PacketLimits {
 /** The buffer of an unfinished packet up to this size is not counted. */
 export const uncountedMax = 4096
 
-export const defaultPacketLimits = { userPropertiesMax: 1024, unfinishedBytesMax: 256 * 1024 * 1024 } as const
+export const defaultPacketLimits = { userPropertiesMax: 1024, unfinishedBytesMax: 256 * 1024 * 1024, filtersMax: 10_000 } as const

@@ -283,7 +283,7 @@ export class PacketParser {
       return
     }
     checkFirstByte(first, version)
-    const { userPropertiesMax } = this.limits
+    const { filtersMax, userPropertiesMax } = this.limits
     switch (type) {
       case 4:
         handler.onPuback(readAcknowledgedId(chunk, body, end), this.reasonOf("puback", chunk, body, end))
@@ -298,10 +298,10 @@ export class PacketParser {
         handler.onPubcomp(readAcknowledgedId(chunk, body, end), this.reasonOf("pubcomp", chunk, body, end))
         return
       case 8:
-        handler.onPacket(decodeSubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version))
+        handler.onPacket(decodeSubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version, filtersMax))
         return
       case 10:
-        handler.onPacket(decodeUnsubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version))
+        handler.onPacket(decodeUnsubscribe(new BodyReader(chunk, body, end, userPropertiesMax), version, filtersMax))
         return
       case 12:
         if (end !== body) throw new MalformedPacket(0x81, "PINGREQ with a body")

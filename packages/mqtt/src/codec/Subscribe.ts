@@ -17,8 +17,12 @@ export const readFilter = (reader: BodyReader): string => {
   return filter
 }
 
+/** One filter more than a packet may have [MQTT5 4.13.1]: it is not read to its end, whatever it asks for. */
+export const tooManyFilters = (filtersMax: number): MalformedPacket =>
+  new MalformedPacket(ReasonCode.quotaExceeded, `more than ${filtersMax} filters in a packet`)
+
 /** Throws `MalformedPacket`. */
-export const decodeSubscribe = (reader: BodyReader, version: ProtocolVersion): SubscribePacket => {
+export const decodeSubscribe = (reader: BodyReader, version: ProtocolVersion, filtersMax: number): SubscribePacket => {
   const packetId = reader.packetId()
   const properties = version === 5 ? readProperties(reader, allowed.subscribe) : undefined
   const entries: Array<SubscribeEntry> = []
@@ -28,6 +32,7 @@ export const decodeSubscribe = (reader: BodyReader, version: ProtocolVersion): S
       const clause = version === 5 ? "MQTT-3.8.3-2" : "MQTT-3.8.3-3"
       throw new MalformedPacket(ReasonCode.protocolError, "SUBSCRIBE without a filter", clause)
     }
+    if (entries.length === filtersMax) throw tooManyFilters(filtersMax)
     entries.push(readEntry(reader, version))
   } while (reader.remaining > 0)
   return {

@@ -71,6 +71,8 @@ export interface MqttOptions {
   readonly topicLengthMax: number
   readonly clientIdLengthMax: number
   readonly subscriptionsPerClientMax: number
+  /** Filters of one SUBSCRIBE or UNSUBSCRIBE; more end the connection with 0x97. */
+  readonly filtersPerPacketMax: number
   /** Refuses client ids of 3.1 that are longer than 23 characters, as its text says [MQTT-3.1.3-5]. */
   readonly strictClientIds: boolean
   /** What a client gets as Response Information when it asks [MQTT5 3.2.2.3.15]; `%c` is its client id. undefined: nothing. */
@@ -122,6 +124,7 @@ export const defaultMqttOptions: MqttOptions = {
   topicLengthMax: 4096,
   clientIdLengthMax: 1024,
   subscriptionsPerClientMax: 10_000,
+  filtersPerPacketMax: defaultPacketLimits.filtersMax,
   strictClientIds: false,
   responseInformation: undefined,
   heldBytesMax: 1024 * 1024,

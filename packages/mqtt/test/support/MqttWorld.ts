@@ -62,7 +62,11 @@ export class MqttWorld {
     this.context = {
       options: this.options,
       rules: new TopicRules(this.options),
-      packetLimits: new PacketLimits(this.options.userPropertiesMax, this.options.unfinishedPacketsBytesMax),
+      packetLimits: new PacketLimits(
+        this.options.userPropertiesMax,
+        this.options.unfinishedPacketsBytesMax,
+        this.options.filtersPerPacketMax
+      ),
       unfinishedLines: new LineBudget(1, 10_000, nowMs),
       counters: new ConnectionCounters(),
       login: given.login ?? {
