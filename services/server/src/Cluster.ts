@@ -28,6 +28,7 @@ import * as NodeDisk from "@effectmq/storage/NodeDisk"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { times, timesAmongOthers } from "./ClusterTimes.js"
 import { NodeState } from "./NodeState.js"
 import { version } from "./Version.js"
 
@@ -66,19 +67,6 @@ const raftOptions = (settings: Settings) => ({
   tickMs: Math.max(5, Math.floor(settings["cluster.heartbeatMs"] / 2)),
   electionMsMin: settings["cluster.electionTimeoutMs"],
   electionMsMax: 2 * settings["cluster.electionTimeoutMs"]
-})
-
-const times = (settings: Settings) => ({
-  submitMsMax: 1000 * settings["cluster.commandTimeoutSeconds"],
-  liveness: { silentMsMax: 1000 * settings["cluster.nodeTimeoutSeconds"] }
-})
-
-const syncMsMost = 3_000
-
-/** Of a node among others. A read that nobody confirms is answered all the same, as one that may be old. */
-const timesAmongOthers = (settings: Settings) => ({
-  ...times(settings),
-  syncMsMax: Math.min(syncMsMost, 1000 * settings["cluster.commandTimeoutSeconds"])
 })
 
 /** Nobody else takes part in what the store holds. */
