@@ -125,6 +125,17 @@ export class ClusterProcesses {
     }
   }
 
+  /** Whether its process answers at all, whatever the others do. */
+  async isAlive(nodeId: number, timeoutMs: number): Promise<boolean> {
+    try {
+      const response = await fetch(`${this.node(nodeId).adminUrl}/health/live`, { signal: AbortSignal.timeout(timeoutMs) })
+      await response.text()
+      return response.ok
+    } catch {
+      return false
+    }
+  }
+
   async status(nodeId: number): Promise<ClusterStatus | undefined> {
     const { status, body } = await this.call(nodeId, "GET", "cluster")
     return status === 200 ? Schema.decodeUnknownSync(ClusterStatus)(body) : undefined
