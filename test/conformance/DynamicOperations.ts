@@ -85,9 +85,44 @@ export const dynamicOperations = ({ shows, request, api, set, unset, open, conne
       }
     )
 
+    const active = async (): Promise<ReadonlyArray<string>> =>
+      (await api("GET", "alarms")).active.map(({ name }: { name: string }) => name)
+
+    shows(["alarms.memoryPercent", "alarms.eventLoopDelayMs", "alarms.walSyncMs"], "alarms are raised and clear", async () => {
+      const alarms = ["memory-high", "event-loop-slow", "storage-slow"]
+      const raised = async () => (await active()).filter((name) => alarms.includes(name))
+      const topic = unique()
+      const fields = { clientId: unique(), properties: { sessionExpiryInterval: 1000 } }
+      const away = await connect(fields)
+      await away.subscribe(topic, 1)
+      await away.disconnect()
+      await set("alarms.memoryPercent", 1)
+      await set("alarms.eventLoopDelayMs", 1)
+      await set("alarms.walSyncMs", 1)
+      // The broker is in this process: what keeps it busy makes its syncs seem long.
+      const busy = setInterval(() => {
+        for (const from = performance.now(); performance.now() - from < 20; );
+      }, 10)
+      try {
+        const publisher = await connect()
+        const publishing = { current: true }
+        const published = (async () => {
+          while (publishing.current) await publisher.publish(topic, "x", 1)
+        })()
+        await until(async () => (await raised()).length === alarms.length, "they are raised", 25_000)
+        publishing.current = false
+        await published
+      } finally {
+        clearInterval(busy)
+      }
+      await unset("alarms.memoryPercent")
+      await unset("alarms.eventLoopDelayMs")
+      await unset("alarms.walSyncMs")
+      await until(async () => (await raised()).length === 0, "they clear", 25_000)
+      await api("DELETE", `sessions/${fields.clientId}`)
+    })
+
     shows("alarms.nearLimitPercent", "an alarm is raised", async () => {
-      const active = async (): Promise<ReadonlyArray<string>> =>
-        (await api("GET", "alarms")).active.map(({ name }: { name: string }) => name)
       await connect()
       await set("limits.connectionsMax", 50)
       await set("alarms.nearLimitPercent", 1)

@@ -1,8 +1,11 @@
 /**
  * A broker whose configuration a test changes, its clients, and which keys were shown to take effect.
  */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type { KeyName } from "@effectmq/schemas/config/Settings"
-import { it } from "vitest"
+import { it, vi } from "vitest"
 import { until } from "../support/Until.js"
 import { type Broker, startBroker } from "./broker.js"
 import { type ConnectFields, RawClient } from "./RawClient.js"
@@ -16,14 +19,21 @@ export class DynamicWorld {
   private readonly changed = new Set<KeyName>()
   private readonly clients: Array<RawClient> = []
 
+  /** Of the broker's data. */
+  readonly folder = mkdtempSync(join(tmpdir(), "effectmq-dynamic-"))
+
   readonly start = async (): Promise<void> => {
     // So rarely that nothing of it is seen unless it is changed.
-    const settings = { "sys.intervalSeconds": 0, "mqtt.session.progressIntervalMs": 60_000 }
+    const settings = { "data.dir": this.folder, "sys.intervalSeconds": 0, "mqtt.session.progressIntervalMs": 60_000 }
+    // A container of 8 GiB at most: one percent of it any process takes.
+    const container = vi.spyOn(process, "constrainedMemory").mockReturnValue(8 * 1024 ** 3)
     this.broker = await startBroker(settings, (line) => this.lines.push(line))
+    container.mockRestore()
   }
 
   readonly stop = async (): Promise<void> => {
     await this.broker?.stop()
+    rmSync(this.folder, { recursive: true, force: true })
   }
 
   /** A test that shows that these keys take effect. */

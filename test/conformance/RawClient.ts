@@ -5,6 +5,7 @@
  * a queue until the test asks for it. Every wait ends: with what was waited for, or with an error that says what came instead.
  */
 import { createConnection, type Socket } from "node:net"
+import { connect as connectTls, type ConnectionOptions as SecureConnection } from "node:tls"
 import {
   generate,
   type IConnackPacket,
@@ -59,10 +60,12 @@ export class RawClient {
     socket.on("error", () => this.end())
   }
 
-  /** A TCP connection on which nothing was sent yet. */
-  static async open(port: number, version: Version = 4): Promise<RawClient> {
-    const socket = createConnection({ port, host: "127.0.0.1", noDelay: true })
-    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject))
+  /** A TCP connection, or one of TLS, on which nothing was sent yet. */
+  static async open(port: number, version: Version = 4, tls?: SecureConnection): Promise<RawClient> {
+    const address = { port, host: "127.0.0.1", noDelay: true }
+    const socket = tls === undefined ? createConnection(address) : connectTls({ ...tls, ...address })
+    const opened = tls === undefined ? "connect" : "secureConnect"
+    await new Promise<void>((resolve, reject) => socket.once(opened, resolve).once("error", reject))
     const client = new RawClient(socket)
     client.version = version
     return client

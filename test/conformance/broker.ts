@@ -25,6 +25,8 @@ export interface Broker {
   readonly port: number
   readonly wsPort: number
   readonly adminPort: number
+  /** 0 where it has none. */
+  readonly tlsPort: number
   stop(): Promise<void>
 }
 
@@ -40,8 +42,8 @@ export const startBroker = (settings: Settings = {}, onLog?: (line: string) => v
 
 const startProcess = async (settings: Settings): Promise<Broker> => {
   const broker = await BrokerProcess.start({ settings })
-  const { port, wsPort, adminPort } = broker
-  return { port, wsPort, adminPort, stop: () => broker.remove() }
+  const { port, wsPort, adminPort, tlsPort } = broker
+  return { port, wsPort, adminPort, tlsPort, stop: () => broker.remove() }
 }
 
 const startInProcess = async (settings: Settings, onLog?: (line: string) => void): Promise<Broker> => {
@@ -69,7 +71,13 @@ const startInProcess = async (settings: Settings, onLog?: (line: string) => void
     const context = await Effect.runPromise(Effect.provide(build, log))
     const { listeners } = Context.get(context, NodeState)
     const portOf = (name: string): number => listeners.find((listener) => listener.name === name)?.port ?? 0
-    return { port: portOf("mqtt.tcp"), wsPort: portOf("mqtt.ws"), adminPort: portOf("admin.http"), stop }
+    return {
+      port: portOf("mqtt.tcp"),
+      wsPort: portOf("mqtt.ws"),
+      adminPort: portOf("admin.http"),
+      tlsPort: portOf("mqtt.tls"),
+      stop
+    }
   } catch (error) {
     await stop()
     throw error

@@ -7,8 +7,9 @@
 import { Metadata } from "@effectmq/metadata/Metadata"
 import { Meters } from "@effectmq/metrics/Meters"
 import type { EngineName } from "@effectmq/schemas/Ids"
-import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
+import { type Live, liveOf, type Options, sameData } from "@effectmq/schemas/config/Live"
 import type { ShardId } from "@effectmq/schemas/ShardId"
+import type { ShardEngineService } from "@effectmq/storage/ShardEngine"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { Durability, ShardOptions } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
@@ -81,7 +82,7 @@ export const layer = (
   time: Time = systemTime
 ): Layer.Layer<Messaging, never, ShardEngines | Metadata | Meters> => Layer.scoped(Messaging, make(liveOf(given), time))
 
-/** What a tenant's topics are opened with stays as it was first; bounds and strategy follow. */
+/** Engine and number of shards stay as they were first; all else follows. */
 const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
   Effect.gen(function* () {
     let options: MessagingOptions = { ...defaultMessagingOptions, ...live.current }
@@ -100,26 +101,26 @@ const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
     )
     const routeTimer = { nowMs: () => performance.now(), found: (tookMs: number) => routeSeconds.observe(tookMs / 1000) }
 
+    /** Opens a shard; one that is open is given the options of now. */
+    const openShard = (engine: ShardEngineService, tenant: string, topic: string, partition = 0) =>
+      engine.open({ tenant, topic, partition }, shardOptions(topic, options))
+    const openLog = (engine: ShardEngineService, tenant: string, sourceCount: number) =>
+      Effect.forEach(
+        Array.from({ length: sourceCount }, (_, source) => source),
+        (source) => openShard(engine, tenant, logTopic, source)
+      )
+
     const open = (tenant: string) =>
       Effect.gen(function* () {
         const engine = yield* engines.engine(options.engine)
-        const shard = (topic: string, partition: number, shardOptions: Partial<ShardOptions>) =>
-          engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact", ...shardOptions })
+        const shard = (topic: string) => openShard(engine, tenant, topic)
         const sourceCount = logShardCount(yield* engine.list, tenant) ?? options.logShards
-        const logShards = yield* Effect.forEach(
-          Array.from({ length: sourceCount }, (_, index) => index),
-          (index) =>
-            shard("__mqtt", index, {
-              cleanup: "delete",
-              retentionMs: options.logRetentionMs,
-              retentionBytes: options.logRetentionBytes
-            })
-        )
+        const logShards = yield* openLog(engine, tenant, sourceCount)
         const routes = new RouteTable(sourceCount, routeTimer)
         const log: MessageLog = new MessageLog(logShards, time, run, (publish) => space.committed(publish))
-        const retained = yield* Retained.open(yield* shard("__retained", 0, {}), time, options.retained)
-        const delayed = yield* Delayed.open(yield* shard("__delayed", 0, {}), time, options.delayed)
-        const groupStore = yield* GroupStore.open(yield* shard("__groups", 0, {}), time)
+        const retained = yield* Retained.open(yield* shard("__retained"), time, options.retained)
+        const delayed = yield* Delayed.open(yield* shard("__delayed"), time, options.delayed)
+        const groupStore = yield* GroupStore.open(yield* shard("__groups"), time)
         const streams = new Streams(tenant, engines, routes, time)
         const space: TenantSpace = new TenantSpace(
           tenant,
@@ -153,10 +154,28 @@ const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
       space.delayed.limits = options.delayed
       space.configure(options)
     }
+    /** Gives the shards of all tenants the durability and the retention of now. */
+    const configureShards = Effect.gen(function* () {
+      const engine = yield* engines.engine(options.engine)
+      for (const { log, tenant } of spacesByTenant.values()) {
+        yield* openLog(engine, tenant, log.sourceCount)
+        for (const topic of compactedTopics) yield* openShard(engine, tenant, topic)
+      }
+    }).pipe(
+      Effect.catchAll((error) =>
+        Effect.logError("durability and retention stay as they were").pipe(
+          Effect.annotateLogs({ reason: error.reason, error: error.message })
+        )
+      )
+    )
     const stopListening = live.onChange((changed) => {
-      const { delayed, offlineMax, retained, sharedStrategy } = { ...defaultMessagingOptions, ...changed }
-      options = { ...options, delayed, offlineMax, retained, sharedStrategy }
+      const before = options
+      const { engine, logShards, ...now } = { ...defaultMessagingOptions, ...changed }
+      options = { ...now, engine: before.engine, logShards: before.logShards }
       for (const space of spacesByTenant.values()) configure(space)
+      if (sameData(shardOptions(logTopic, before), shardOptions(logTopic, options))) return
+      // A tenant that is being opened may have been given the old ones.
+      run(opening.withPermits(1)(configureShards))
     })
 
     const stopFollowing = metadata.onChange((delta) => {
@@ -205,9 +224,22 @@ const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
     return service
   })
 
+const logTopic = "__mqtt"
+const compactedTopics = ["__retained", "__delayed", "__groups"] as const
+
+const shardOptions = (topic: string, options: MessagingOptions): ShardOptions =>
+  topic === logTopic
+    ? {
+        durability: options.durability,
+        cleanup: "delete",
+        retentionMs: options.logRetentionMs,
+        retentionBytes: options.logRetentionBytes
+      }
+    : { durability: options.durability, cleanup: "compact" }
+
 /** How many shards the tenant's log has; undefined where it has none yet. */
 const logShardCount = (shards: ReadonlyArray<ShardId>, tenant: string): number | undefined => {
-  const partitions = shards.filter((id) => id.tenant === tenant && id.topic === "__mqtt").map((id) => id.partition)
+  const partitions = shards.filter((id) => id.tenant === tenant && id.topic === logTopic).map((id) => id.partition)
   return partitions.length === 0 ? undefined : Math.max(...partitions) + 1
 }
 

@@ -9,6 +9,7 @@ import type { LogHolder, MessageLog } from "@effectmq/messaging/MessageLog"
 import { type Time, systemTime } from "@effectmq/messaging/Time"
 import { topicHash } from "@effectmq/messaging/core/RouteTable"
 import type { EngineName } from "@effectmq/schemas/Ids"
+import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import { forEachRecord } from "@effectmq/schemas/record/RecordCursor"
 import type { Durability, Shard } from "@effectmq/storage/Shard"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
@@ -16,6 +17,7 @@ import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageEr
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import type { Will } from "./codec/Packets.js"
 import type { Session } from "./core/Session.js"
 import type { SessionJournal } from "./core/SessionPorts.js"
@@ -177,35 +179,57 @@ export interface SessionStoreService {
 export class SessionStore extends Context.Tag("@effectmq/mqtt/SessionStore")<SessionStore, SessionStoreService>() {}
 
 export const layer = (
-  given: Partial<SessionStoreOptions> = {},
+  given: Options<Partial<SessionStoreOptions>> = {},
   time: Time = systemTime
-): Layer.Layer<SessionStore, never, ShardEngines> =>
-  Layer.effect(
-    SessionStore,
-    Effect.map(ShardEngines, (engines) => {
-      const options = { ...defaultSessionStoreOptions, ...given }
-      return {
-        open: (tenant) => open(engines, options, time, tenant),
-        tenants: Effect.gen(function* () {
-          const engine = yield* engines.engine(options.engine)
-          return [...new Set((yield* engine.list).filter((id) => id.topic === topic).map((id) => id.tenant))]
-        })
-      }
+): Layer.Layer<SessionStore, never, ShardEngines> => Layer.scoped(SessionStore, make(liveOf(given), time))
+
+/** Engine and number of shards stay as they were first; durability follows. */
+const make = (live: Live<Partial<SessionStoreOptions>>, time: Time) =>
+  Effect.gen(function* () {
+    const engines = yield* ShardEngines
+    const runtime = yield* Effect.runtime<never>()
+    const first: SessionStoreOptions = { ...defaultSessionStoreOptions, ...live.current }
+    const now = (): SessionStoreOptions => ({
+      ...first,
+      durability: live.current.durability ?? defaultSessionStoreOptions.durability
     })
-  )
+    const tenants = Effect.gen(function* () {
+      const engine = yield* engines.engine(first.engine)
+      return [...new Set((yield* engine.list).filter((id) => id.topic === topic).map((id) => id.tenant))]
+    })
+    const configureShards = Effect.suspend(() =>
+      Effect.flatMap(tenants, (all) => Effect.forEach(all, (tenant) => openShards(engines, now(), tenant), { discard: true }))
+    ).pipe(
+      Effect.catchAll((error) =>
+        Effect.logError("the durability of sessions stays as it was").pipe(
+          Effect.annotateLogs({ reason: error.reason, error: error.message })
+        )
+      )
+    )
+    const stop = live.onChange(() => void Runtime.runFork(runtime)(configureShards))
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
+    const service: SessionStoreService = { open: (tenant) => open(engines, now(), time, tenant), tenants }
+    return service
+  })
 
 /** Sessions that a restart of the process forgets. */
 export const layerMemory: Layer.Layer<SessionStore, never, ShardEngines> = layer({ engine: "memory" })
 
-const open = (engines: typeof ShardEngines.Service, options: SessionStoreOptions, time: Time, tenant: string) =>
+/** Opens the shards of the tenant's sessions; those that are open are given the options. */
+const openShards = (engines: typeof ShardEngines.Service, options: SessionStoreOptions, tenant: string) =>
   Effect.gen(function* () {
     const engine = yield* engines.engine(options.engine)
     const existing = (yield* engine.list).filter((id) => id.tenant === tenant && id.topic === topic)
     const count = existing.reduce((most, id) => Math.max(most, id.partition + 1), 0) || options.shards
-    const shards = yield* Effect.forEach(
+    return yield* Effect.forEach(
       Array.from({ length: count }, (_, partition) => partition),
       (partition) => engine.open({ tenant, topic, partition }, { durability: options.durability, cleanup: "compact" })
     )
+  })
+
+const open = (engines: typeof ShardEngines.Service, options: SessionStoreOptions, time: Time, tenant: string) =>
+  Effect.gen(function* () {
+    const shards = yield* openShards(engines, options, tenant)
     const loaded: Loaded = { sessionsByClientId: new Map(), willsByOrigin: new Map(), checkpoint: [] }
     for (const shard of shards) yield* load(shard, loaded)
     for (const [clientId, session] of loaded.sessionsByClientId) {

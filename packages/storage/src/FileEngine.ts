@@ -5,6 +5,8 @@
  * crash of the process and, with durability `fsync`, of the machine. See docs/adr/0004-local-log.md.
  */
 import { Meters } from "@effectmq/metrics/Meters"
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
+import { shardIdToString } from "@effectmq/schemas/ShardId"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -29,19 +31,30 @@ export type FileEngineOptions = { readonly directory: string } & {
 
 const secondsBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
-const service = (log: FileLog): ShardEngineService => ({
+/** @param cleanSoon runs retention in the background. */
+const service = (log: FileLog, cleanSoon: Effect.Effect<void>): ShardEngineService => ({
   name: "file",
   open: (id, options) =>
-    Effect.try({ try: () => log.open(id, options), catch: (cause) => toStorageError("opening a shard", cause) }),
+    Effect.suspend(() => {
+      const before = log.shardsByName.get(shardIdToString(id))?.options
+      const opening = Effect.try({
+        try: () => log.open(id, options),
+        catch: (cause) => toStorageError("opening a shard", cause)
+      })
+      const isSet = before?.retentionMs !== options.retentionMs || before?.retentionBytes !== options.retentionBytes
+      return before !== undefined && isSet ? Effect.tap(opening, cleanSoon) : opening
+    }),
   list: Effect.sync(() => [...log.shardsByNumber.values()].map((shard) => shard.id)),
   remove: (id) => Effect.tryPromise({ try: () => log.remove(id), catch: (cause) => toStorageError("removing a shard", cause) }),
   clean: Effect.tryPromise({ try: () => log.clean("all"), catch: (cause) => toStorageError("cleaning", cause) }),
   fenced: () => log.wal.error
 })
 
-/** The engine of a directory; released with the scope. */
-export const make = (options: FileEngineOptions) =>
+/** The engine of a directory; released with the scope. `syncIntervalMs` and `segmentBytes` may change; the rest stays as it was first. */
+export const make = (given: Options<FileEngineOptions>) =>
   Effect.gen(function* () {
+    const live = liveOf(given)
+    const options = live.current
     const disk = yield* Disk
     const clock = yield* Effect.clock
     const meters = yield* Effect.serviceOption(Meters)
@@ -94,19 +107,33 @@ export const make = (options: FileEngineOptions) =>
       )
     }
     const cleaning = Effect.tryPromise({ try: () => log.clean("due"), catch: (cause) => toStorageError("cleaning", cause) })
-    yield* cleaning.pipe(
-      Effect.catchAll((error: StorageError) => Effect.logError("retention or compaction found a damaged segment", error)),
-      Effect.schedule(Schedule.spaced(options.cleanIntervalMs ?? 30_000)),
-      Effect.forkScoped
+    const cleaned = Effect.catchAll(cleaning, (error: StorageError) =>
+      Effect.logError("retention or compaction found a damaged segment", error)
     )
+    yield* cleaned.pipe(Effect.schedule(Schedule.spaced(options.cleanIntervalMs ?? 30_000)), Effect.forkScoped)
     yield* Effect.promise(() => log.tick()).pipe(Effect.schedule(Schedule.spaced(1000)), Effect.forkScoped)
-    return service(log)
+    const stop = live.onChange((changed) => log.configure(resolveFileLogOptions({ ...options, ...changed })))
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
+    const scope = yield* Effect.scope
+    // One that runs, and one that begins when it has ended, serve everybody who asked.
+    const oneClean = yield* Effect.makeSemaphore(1)
+    let isWaiting = false
+    const cleanSoon = Effect.suspend(() => {
+      if (isWaiting) return Effect.void
+      isWaiting = true
+      const begin = Effect.suspend(() => {
+        isWaiting = false
+        return cleaned
+      })
+      return Effect.asVoid(Effect.forkIn(oneClean.withPermits(1)(begin), scope))
+    })
+    return service(log, cleanSoon)
   })
 
 /** The engine on whatever disk is provided. */
-export const layerDisk = (options: FileEngineOptions): Layer.Layer<ShardEngine, StorageError, Disk> =>
+export const layerDisk = (options: Options<FileEngineOptions>): Layer.Layer<ShardEngine, StorageError, Disk> =>
   Layer.scoped(ShardEngine, make(options))
 
 /** The engine on the disk of this machine. */
-export const layer = (options: FileEngineOptions): Layer.Layer<ShardEngine, StorageError> =>
+export const layer = (options: Options<FileEngineOptions>): Layer.Layer<ShardEngine, StorageError> =>
   layerDisk(options).pipe(Layer.provide(NodeDisk.layer))

@@ -3,6 +3,7 @@
  *
  * At the bound, retention is applied to all shards; what does not fit then is refused as `full`, nothing else is dropped.
  */
+import { liveOf, type Options } from "@effectmq/schemas/config/Live"
 import type { ShardId } from "@effectmq/schemas/ShardId"
 import { shardIdFromString, shardIdToString } from "@effectmq/schemas/ShardId"
 import * as Effect from "effect/Effect"
@@ -26,7 +27,7 @@ export interface MemoryEngineOptions {
 
 class MemoryLog implements MemoryHost {
   readonly shardsByName = new Map<string, MemoryShard>()
-  readonly bytesMax: number
+  bytesMax = 0
   readonly batchBytesMax: number
   bytes = 0
   closed = false
@@ -39,8 +40,13 @@ class MemoryLog implements MemoryHost {
     readonly options: MemoryEngineOptions,
     readonly now: () => number
   ) {
-    this.bytesMax = options.bytesMax ?? 256 * 1024 * 1024
+    this.configure(options)
     this.batchBytesMax = options.batchBytesMax ?? 16 * 1024 * 1024
+  }
+
+  /** What is held stays, also where that is more than may be taken now. */
+  configure({ bytesMax }: MemoryEngineOptions): void {
+    this.bytesMax = bytesMax ?? 256 * 1024 * 1024
   }
 
   open(id: ShardId, options: ShardOptions): MemoryShard {
@@ -48,6 +54,7 @@ class MemoryLog implements MemoryHost {
     const known = this.shardsByName.get(name)
     if (known !== undefined) {
       known.options = options
+      known.retain(this.now())
       return known
     }
     if (shardIdFromString(name) === undefined)
@@ -124,16 +131,22 @@ const service = (log: MemoryLog): ShardEngineService => ({
   fenced: () => (log.closed ? new StorageError({ reason: "closed", message: "the storage engine was closed" }) : undefined)
 })
 
-export const make = (options: MemoryEngineOptions = {}) =>
+/** `bytesMax` may change; the rest stays as it was first. */
+export const make = (given: Options<MemoryEngineOptions> = {}) =>
   Effect.gen(function* () {
+    const live = liveOf(given)
+    const options = live.current
     const clock = yield* Effect.clock
     const log = yield* Effect.acquireRelease(
       Effect.sync(() => new MemoryLog(options, () => clock.unsafeCurrentTimeMillis())),
       (log) => Effect.sync(() => void (log.closed = true))
     )
+    const stop = live.onChange((changed) => log.configure(changed))
+    yield* Effect.addFinalizer(() => Effect.sync(stop))
     const every = Schedule.spaced(options.cleanIntervalMs ?? 5000)
     yield* Effect.promise(() => log.clean("due")).pipe(Effect.schedule(every), Effect.forkScoped)
     return service(log)
   })
 
-export const layer = (options: MemoryEngineOptions = {}): Layer.Layer<ShardEngine> => Layer.scoped(ShardEngine, make(options))
+export const layer = (options: Options<MemoryEngineOptions> = {}): Layer.Layer<ShardEngine> =>
+  Layer.scoped(ShardEngine, make(options))

@@ -10,7 +10,10 @@ import type { StorageError } from "./StorageError.js"
 
 export interface ShardEngineService {
   readonly name: EngineName
-  /** Opens a shard, making it where it is not. Opening it again gives the same shard and sets its options anew. */
+  /**
+   * Opens a shard, making it where it is not. Opening it again gives the same shard and sets its options anew; a retention that is
+   * another one is applied at once.
+   */
   open(id: ShardId, options: ShardOptions): Effect.Effect<Shard, StorageError>
   readonly list: Effect.Effect<ReadonlyArray<ShardId>, StorageError>
   remove(id: ShardId): Effect.Effect<void, StorageError>

@@ -2,6 +2,7 @@
  * The port that finds the engine a topic asked for: one engine of each name, composed from their layers.
  */
 import type { EngineName } from "@effectmq/schemas/Ids"
+import type { Options } from "@effectmq/schemas/config/Live"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -43,8 +44,8 @@ export const layerOf = <E, R>(engines: ReadonlyArray<Layer.Layer<ShardEngine, E,
 
 /** The memory engine and, where a directory is given, the file engine. */
 export const layer = (options: {
-  readonly memory?: MemoryEngine.MemoryEngineOptions | undefined
-  readonly file?: FileEngine.FileEngineOptions | undefined
+  readonly memory?: Options<MemoryEngine.MemoryEngineOptions> | undefined
+  readonly file?: Options<FileEngine.FileEngineOptions> | undefined
 }): Layer.Layer<ShardEngines, StorageError> =>
   layerOf<StorageError, never>([
     MemoryEngine.layer(options.memory),

@@ -7,7 +7,18 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as fc from "fast-check"
 import { afterEach, describe, expect, it } from "vitest"
-import { append, batchOf, idOf, plainOptions, readAll, type Running, recordsOf, start, type StoredRecord } from "./Support.js"
+import {
+  append,
+  batchOf,
+  idOf,
+  plainOptions,
+  readAll,
+  type Running,
+  recordsOf,
+  start,
+  type StoredRecord,
+  until
+} from "./Support.js"
 
 export interface Store {
   readonly layer: Layer.Layer<ShardEngine, StorageError>
@@ -146,6 +157,16 @@ export const suite = (name: string, makeStore: () => Store) =>
         expect(await find(1005 + index * 10)).toBe(index * 2 + 1)
       }
       expect(await find(99999)).toBe(80)
+    })
+
+    it("applies a retention that is set anew, without being asked to clean", async () => {
+      const { open: openShard } = await run()
+      const shard = await openShard("a")
+      for (let index = 0; index < 50; index++) await append(shard, [{ key: "k", value: `${index}`.padEnd(300) }])
+      expect(await openShard("a", { ...plainOptions, retentionBytes: 3000 })).toBe(shard)
+      await until(() => shard.startOffset() > 30)
+      await openShard("a", { ...plainOptions, retentionMs: 1 })
+      await until(() => shard.startOffset() === 50)
     })
 
     it("retains by size and by age", async () => {

@@ -33,7 +33,7 @@ export const atStartGroups: ReadonlyArray<Group> = [
   },
   {
     reason: "the node's storage is opened with it, each node's on its own disk",
-    keys: ["data.dir", "storage.wal.syncIntervalMs", "storage.segmentBytes", "storage.memory.bytesMax"]
+    keys: ["data.dir"]
   },
   {
     reason: "the node's ports are opened with it",
@@ -66,8 +66,8 @@ export const atStartGroups: ReadonlyArray<Group> = [
   { reason: "it belongs to what this process writes to", keys: ["log.format"] },
   { reason: "sessions and messages are kept under it", keys: ["mqtt.tenant"] },
   {
-    reason: "the logs of messages and sessions are opened with it",
-    keys: ["mqtt.log.engine", "mqtt.log.durability", "mqtt.log.shards", "mqtt.log.retentionSeconds", "mqtt.log.retentionBytes"]
+    reason: "messages and sessions that are there stand in the log that was made with it",
+    keys: ["mqtt.log.engine", "mqtt.log.shards"]
   }
 ]
 

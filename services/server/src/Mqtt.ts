@@ -54,7 +54,7 @@ export const layer = (live: Live<Settings>) =>
       )
       return Layer.merge(sessions, told).pipe(
         Layer.provide(server),
-        Layer.provide(SessionStore.layer(sessionStoreOptions(settings))),
+        Layer.provide(SessionStore.layer(live.map(sessionStoreOptions))),
         Layer.provide(Network.layer)
       )
     })

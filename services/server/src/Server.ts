@@ -35,14 +35,14 @@ const admin = (settings: Settings, live: Live<Settings>) =>
     metrics: live.map((now) => now["metrics.enabled"])
   })
 
-const storage = (settings: Settings) =>
+const storage = (live: Live<Settings>) =>
   ShardEngines.layer({
-    memory: { bytesMax: settings["storage.memory.bytesMax"] },
-    file: {
+    memory: live.map((settings) => ({ bytesMax: settings["storage.memory.bytesMax"] })),
+    file: live.map((settings) => ({
       directory: join(settings["data.dir"], "shards"),
       syncIntervalMs: settings["storage.wal.syncIntervalMs"],
       segmentBytes: settings["storage.segmentBytes"]
-    }
+    }))
   })
 
 /** 0 is no limit. */
@@ -63,7 +63,7 @@ export const layer = (serverSettings: ServerSettingsService) => {
     // From here upward the settings are those of the cluster.
     Layer.provideMerge(ClusterSettings.layer),
     Layer.provideMerge(Cluster.layer(settings)),
-    Layer.provideMerge(storage(settings)),
+    Layer.provideMerge(storage(live)),
     Layer.provideMerge(ConnectionLimits.layer(live.map(connectionLimits))),
     Layer.provideMerge(Layer.mergeAll(admin(settings, live), Alarms.layer(), ProcessMeters.layer())),
     Layer.provideMerge(Layer.mergeAll(PrometheusMeters.layer(), NodeState.layer, Layer.succeed(ServerSettings, serverSettings))),

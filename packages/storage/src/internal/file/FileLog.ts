@@ -84,6 +84,12 @@ export class FileLog implements ShardHost, WalOwner<LogEntry> {
     this.batchBytesMax = options.batchBytesMax
   }
 
+  /** From now on: a sync that waits, and a segment that grows, follow as well. */
+  configure(options: Pick<FileLogOptions, "syncIntervalMs" | "segmentBytes">): void {
+    this.wal.syncIntervalMs = options.syncIntervalMs
+    this.writeBehind.options.segmentBytes = options.segmentBytes
+  }
+
   // Shards
 
   refusal(): StorageError | undefined {

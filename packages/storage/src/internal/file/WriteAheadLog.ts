@@ -60,6 +60,7 @@ export class WriteAheadLog<E extends WalEntry> {
   #syncing = false
   #fenceAfterSync: unknown
   #timer: NodeJS.Timeout | undefined
+  #syncIntervalMs: number
   #wakeRoll: (() => void) | undefined
   #wakeClose: (() => void) | undefined
   #slab: Buffer
@@ -74,6 +75,7 @@ export class WriteAheadLog<E extends WalEntry> {
     readonly options: WriteAheadLogOptions,
     readonly owner: WalOwner<E>
   ) {
+    this.#syncIntervalMs = options.syncIntervalMs
     this.#slab = Buffer.allocUnsafeSlow(options.groupBytesMax + 65536)
   }
 
@@ -159,16 +161,27 @@ export class WriteAheadLog<E extends WalEntry> {
     writevFully(this.disk, current.file, buffers, current.position)
   }
 
+  /** How late a sync may be from now on, of what waits for one too. */
+  set syncIntervalMs(value: number) {
+    this.#syncIntervalMs = value
+    if (this.#timer !== undefined) this.#syncLater()
+  }
+
+  #syncLater(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#syncDue = true
+      this.#pump()
+    }, this.#syncIntervalMs)
+  }
+
   #written(group: ReadonlyArray<E>): void {
     let syncing = group
     if (group.some((entry) => entry.durability !== "fsync")) {
       const stored = group.filter((entry) => entry.durability !== "fsync")
       if (this.#timer === undefined && stored.some((entry) => entry.durability === "interval")) {
-        this.#timer = setTimeout(() => {
-          this.#timer = undefined
-          this.#syncDue = true
-          this.#pump()
-        }, this.options.syncIntervalMs)
+        this.#syncLater()
       }
       syncing = group.filter((entry) => entry.durability === "fsync")
       this.#busy = true

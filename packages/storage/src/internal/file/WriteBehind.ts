@@ -13,7 +13,8 @@ import { SegmentGrowth, type SegmentWriter } from "./SegmentWriter.js"
 const chunkBytes = 4 * 1024 * 1024
 
 export interface WriteBehindOptions {
-  readonly segmentBytes: number
+  /** May change: it is looked at when a segment takes more. */
+  segmentBytes: number
   readonly compactSegmentBytes: number
   readonly now: () => number
 }
