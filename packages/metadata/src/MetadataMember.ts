@@ -185,7 +185,7 @@ export const make = (
     yield* Effect.forkScoped(Liveness.fencing({ nodeId, leadsInTerm, replica, roll, controller }, liveness))
     yield* watchOwnFencing(nodeId, machine.view)
     const clusterId = () => metadata.image().cluster?.clusterId
-    yield* Effect.forkScoped(standing({ nodeId, raft, peers, clusterId }, liveness.heartbeatMs))
+    yield* Effect.forkScoped(standing({ nodeId, raft, peers, contacts: others, clusterId }, liveness.heartbeatMs))
 
     const registered = yield* Deferred.make<void, MetadataError>()
     const node = { ...options.node, storeId }

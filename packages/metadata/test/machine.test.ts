@@ -62,6 +62,7 @@ class PlayedRaft {
     handOver: Effect.void,
     takeSnapshot: Effect.never,
     onStatus: () => () => undefined,
+    setContacts: () => undefined,
     fence: (reason) => {
       this.fencedWith = reason
     }

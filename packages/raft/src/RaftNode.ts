@@ -93,6 +93,8 @@ export interface RaftNodeService {
   readonly takeSnapshot: Effect.Effect<SnapshotMeta, RaftUnavailable>
   /** Called after every change of role, term, leader, membership or of whether it can go on. Returns how to stop that. */
   onStatus(listener: (status: RaftStatus) => void): () => void
+  /** Whom a member speaks to while no log tells it who is in the group; in place of `contacts`. */
+  setContacts(contacts: ReadonlyArray<Member>): void
   /** Takes part no more, loudly: something was found that must not be. */
   fence(reason: string): void
 }
@@ -220,6 +222,7 @@ export const make = (
         driver.snapshots.wish((outcome) => resume("index" in outcome ? Effect.succeed(outcome) : outcome))
       }),
       onStatus: (listener) => driver.board.onStatus(listener),
+      setContacts: (contacts) => driver.setContacts(contacts),
       fence: (reason) => driver.fence(reason)
     }
   })

@@ -190,8 +190,7 @@ export class MetadataNemesis {
         return say(`a call of the disk of node ${nodeId} will go wrong: ${JSON.stringify(fault)}, call ${disk.calls}`)
       }
       case "losePowerInCall":
-        // Not while its store is being opened: what the engine does then with a disk that is gone is not simulated faithfully.
-        if (machine.isDamaged || node.running === undefined) return
+        if (machine.isDamaged) return
         machine.failSoon({ kind: random.pick(["crash", "torn"]) }, 40)
         return
       case "flipInCall":

@@ -17,21 +17,27 @@ export interface Leaders {
   heard(said: { readonly leaderId: number; readonly term: number; readonly address?: string | undefined }): void
   /** The one that was asked does not answer. */
   silent(leader: Leader): void
-  /** Succeeds once another leads than the given one, in a later term. */
+  /** Succeeds once another leads than the given one, in a later term. One that is only guessed at is no news to who has guessed. */
   after(leader: Leader | undefined): Effect.Effect<Leader>
 }
 
 export const isOther = (now: Leader | undefined, than: Leader | undefined): now is Leader =>
   now !== undefined && (than === undefined || now.term !== than.term || now.member.nodeId !== than.member.nodeId)
 
+/** Whoever was only guessed at has no term. */
+const isGuess = ({ term }: Leader): boolean => term === 0
+
 /** Listens until it is answered; `now` is asked first and with every change. */
 const waitFor = (now: () => Leader | undefined, than: Leader | undefined, onChange: (listener: () => void) => () => void) =>
   Effect.async<Leader>((resume) => {
+    // One guess after another, where each is refused at once, would be a loop in which no time passes.
+    const isNews = (leader: Leader | undefined): leader is Leader =>
+      isOther(leader, than) && !(isGuess(leader) && than !== undefined && isGuess(than))
     const found = now()
-    if (isOther(found, than)) return resume(Effect.succeed(found))
+    if (isNews(found)) return resume(Effect.succeed(found))
     const stop = onChange(() => {
       const leader = now()
-      if (!isOther(leader, than)) return
+      if (!isNews(leader)) return
       stop()
       resume(Effect.succeed(leader))
     })

@@ -1,6 +1,7 @@
 /**
  * A member that was taken out while it was cut off is told by nobody: the others speak to members alone. So a member that hears of no
- * leader for a while asks those it knows who takes part.
+ * leader for a while asks those it knows who takes part. One that has no log yet cannot answer whoever sends it one, unless it was
+ * told of him: it asks its contacts for the others.
  *
  * Invariant: it gives up its place only where a later membership that is committed is without it, and no other that is as late has it.
  */
@@ -15,12 +16,16 @@ export interface StandingParts {
   readonly nodeId: number
   readonly raft: RaftNodeService
   readonly peers: ClusterPeersService
+  /** Whom it was told of. */
+  readonly contacts: ReadonlyArray<Member>
   /** undefined where this node does not know it. */
   readonly clusterId: () => string | undefined
 }
 
 type Identity = Rpc.Success<typeof Identify>
 
+/** The one that is asked asks all others. */
+const statusMsMax = 3_000
 /** Without a leader for so many looks in a row. */
 const leaderlessLooks = 3
 
@@ -67,6 +72,21 @@ const goneBecause = (parts: StandingParts, askMsMax: number): Effect.Effect<stri
     )
   })
 
+/** Who takes part, as the first contact says that knows anybody; empty where none does. */
+const membersBy = ({ nodeId, contacts, peers }: StandingParts): Effect.Effect<ReadonlyArray<Member>> =>
+  Effect.gen(function* () {
+    for (const contact of contacts) {
+      const found = yield* Effect.option(Effect.timeout(peers.at(contact).status, statusMsMax))
+      const nodes = found._tag === "Some" ? found.value.nodes : []
+      const members = nodes.flatMap(({ nodeId: id, address, part }): ReadonlyArray<Member> => {
+        const isOther = address !== undefined && part !== "observer" && id !== nodeId
+        return isOther ? [{ nodeId: id, address }] : []
+      })
+      if (members.length > 0) return members
+    }
+    return []
+  })
+
 export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<never> => {
   const { nodeId, raft } = parts
   let leaderless = 0
@@ -74,6 +94,10 @@ export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<ne
   const look = Effect.gen(function* () {
     const status = raft.status()
     const isIn = isMember(status, nodeId)
+    if (status.membership.members.length === 0) {
+      const members = yield* membersBy(parts)
+      if (members.length > 0) raft.setContacts(members)
+    }
     if (wasMember && !isIn) yield* Effect.logWarning("this node was taken out of the cluster and takes part no more: stop it")
     wasMember = isIn
     leaderless = isIn && status.leaderId === 0 && status.fenced === undefined ? leaderless + 1 : 0

@@ -10,6 +10,7 @@
  *   part no more, and says why.
  */
 import type { CommandEntry, Entry } from "@effectmq/schemas/raft/Entry"
+import type { Member } from "@effectmq/schemas/raft/Membership"
 import type { RaftMessage } from "@effectmq/schemas/raft/RaftMessage"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import * as Cause from "effect/Cause"
@@ -60,6 +61,7 @@ export class RaftDriver {
   private ledTerm = 0
   /** What the transport knows of the members is committed. */
   private membersAreFinal = false
+  private contacts: ReadonlyArray<Member>
   readonly board: StatusBoard
   readonly reads: ReadBarriers
   readonly wishes: LeaderWishes
@@ -72,6 +74,7 @@ export class RaftDriver {
     const ticks = (ms: number) => Math.max(1, Math.ceil(ms / options.tickMs))
     this.parts = parts
     this.machine = machine
+    this.contacts = options.contacts
     this.board = new StatusBoard(options.nodeId, options.tickMs, machine, () => ({
       fenced: this.fenced,
       noSpace: this.noSpaceFor
@@ -330,11 +333,16 @@ export class RaftDriver {
     this.wake()
   }
 
+  setContacts(contacts: ReadonlyArray<Member>): void {
+    this.contacts = contacts
+    this.tellMembers()
+  }
+
   /** Those that are leaving are reached until their going is committed, and a tick longer, so that they hear of it. */
   private tellMembers(): void {
     const { machine, parts } = this
     this.membersAreFinal = machine.membershipIndex <= machine.commitIndex
-    const members = machine.knownMembers.length > 0 ? machine.knownMembers : parts.options.contacts
+    const members = machine.knownMembers.length > 0 ? machine.knownMembers : this.contacts
     parts.transport.setMembers(members.filter((member) => member.nodeId !== parts.options.nodeId))
   }
 
