@@ -53,6 +53,8 @@ export class MetadataNemesis {
       // Nor is it killed when it has run a few tasks more.
       process.killAfter(Number.POSITIVE_INFINITY, () => undefined)
       process.setRate(1)
+      // What is under way takes as long as it was to take.
+      if (process.taskMs > 0 || machine.latencyMsMax > 1) node.disturbances++
       process.taskMs = 0
       machine.full = false
       machine.latencyMsMax = 1

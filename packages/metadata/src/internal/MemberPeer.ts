@@ -36,6 +36,8 @@ const confirmMsMax = 500
 /** Of the entry that every first member writes for itself. */
 const bootstrapIndex = 1
 const catchUpPollMs = 50
+/** A member that was not heard of for so long is taken for gone where another one is to be taken out. */
+const silentMsMax = 5_000
 
 const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
 
@@ -70,6 +72,23 @@ const isSo = ({ voters, outgoingVoters, learners, members }: Membership, change:
     case "SetAddress":
       return isMember(change.member)
   }
+}
+
+/**
+ * Why a voter cannot be taken out now: those that stay would have no majority of members that are there, so that nobody could lead any
+ * more. A member that never came up could then not even begin, since it asks the others' leader whether it is known.
+ */
+const leavesNoMajority = (status: RaftStatus, nodeId: number): MetadataUnavailable | undefined => {
+  const { membership, followers, nodeId: own } = status
+  if (!membership.voters.includes(nodeId)) return undefined
+  const rest = membership.voters.filter((voter) => voter !== nodeId)
+  const isThere = (voter: number) =>
+    voter === own || followers.some((one) => one.nodeId === voter && one.matchIndex > 0 && one.silentMs < silentMsMax)
+  const missing = rest.filter((voter) => !isThere(voter))
+  // Nor is the last one taken out: Raft says so.
+  if (missing.length * 2 < rest.length || rest.length === 0) return undefined
+  const message = `without node ${nodeId} there would be no majority, for of the others ${missing.join(", ")} cannot be reached`
+  return new MetadataUnavailable({ reason: "busy", message })
 }
 
 /** This node takes part no more: for the caller that is as if the leader were lost. */
@@ -211,6 +230,8 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
         if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
         const nodeId = "member" in change ? change.member.nodeId : change.nodeId
         if (isSo(status.membership, change)) return Effect.void
+        const objection = change._tag === "Remove" ? leavesNoMajority(status, nodeId) : undefined
+        if (objection !== undefined) return Effect.fail(objection)
         const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
         if (change._tag !== "Promote") return changed
         const late = new MetadataUnavailable({
