@@ -213,7 +213,8 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
           nodeId: status.nodeId,
           storeId: raft.storeId,
           memberIds: status.membership.members.map((member) => member.nodeId),
-          holdsLog: status.lastIndex > bootstrapIndex || status.snapshotIndex > 0,
+          // A snapshot of no more than that entry is nothing of a cluster either.
+          holdsLog: status.lastIndex > bootstrapIndex,
           isConfirmed: confirmed._tag === "Some",
           ...settledMembership(status),
           ...(cluster === undefined ? {} : { clusterId: cluster.clusterId }),
