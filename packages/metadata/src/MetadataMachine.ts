@@ -120,10 +120,13 @@ export class MetadataMachine implements StateMachine {
     const events: Array<MetadataEvent> = []
     const turns: Array<Turn> = []
     let problem: string | undefined
+    let isOvertaken = false
     for (const { index, term, data } of entries) {
       const turn = this.leading?.turnsByIndex.get(index)
-      this.leading?.turnsByIndex.delete(index)
       const own = turn?.term === term ? turn : undefined
+      // Another leader's entry took the place of one of this leadership, whose end is told only afterwards.
+      if (own === undefined) isOvertaken ||= turn !== undefined
+      else this.leading?.turnsByIndex.delete(index)
       const step = this.replica.apply(index, data, own?.step)
       if (Either.isLeft(step)) {
         problem = `entry ${index} of the metadata log cannot be applied here: ${step.left}`
@@ -137,6 +140,7 @@ export class MetadataMachine implements StateMachine {
       for (const [offer, outcome] of turn.answers) offer.answer(outcome)
       for (const next of turn.behind) next()
     }
+    if (isOvertaken) this.leadershipEnded(this.leadsInTerm)
     this.view.wake()
     if (problem !== undefined) this.fail(problem)
     this.wake()

@@ -203,6 +203,28 @@ describe("the leader", () => {
     expect(again.answers).toMatchObject([{ _tag: "Done" }])
   })
 
+  it("that is overtaken before it is told so answers what was displaced, and refuses nothing that stands on it", async () => {
+    const { machine, raft } = machineWith()
+    machine.leadershipBegan(2, [])
+    const displaced = offer({ machine }, topic("a"))
+    await until(() => raft.proposed.length === 1)
+    const exists = offer({ machine }, topic("a"))
+    await until(() => raft.barriers.length === 1)
+    raft.confirm()
+    await settle()
+    const waits = offer({ machine }, topic("b"))
+    await until(() => raft.proposed.length === 2)
+    machine.apply([entryOf(10, 3, [topicCreated("other")])])
+    expect([...machine.view.image().topicsByName.keys()]).toEqual(["default/other"])
+    await until(() => exists.answers.length === 1)
+    expect(displaced.answers).toEqual([{ _tag: "Lost" }])
+    expect(waits.answers).toEqual([{ _tag: "Lost" }])
+    expect(exists.answers).toMatchObject([{ _tag: "NotLeader" }])
+    expect(machine.leadsInTerm).toBe(0)
+    machine.leadershipEnded(2)
+    expect([displaced, waits, exists].map(({ answers }) => answers.length)).toEqual([1, 1, 1])
+  })
+
   it("gathers what comes while entries are under way, within bounds", async () => {
     const { machine, raft } = machineWith({ entriesUnderWayMax: 2, commandsWaitingMax: 3, commandsPerEntryMax: 2 })
     machine.leadershipBegan(2, [])
