@@ -20,11 +20,12 @@ interface Panel {
   readonly id: number
   readonly type: string
   readonly title: string
-  readonly targets?: ReadonlyArray<{ readonly expr: string }>
+  readonly targets?: ReadonlyArray<{ readonly expr: string; readonly legendFormat?: string }>
 }
 
 const panels: ReadonlyArray<Panel> = JSON.parse(readFileSync(`${root}docs/operations/grafana-dashboard.json`, "utf8")).panels
-const expressions = panels.flatMap((panel) => (panel.targets ?? []).map((target) => target.expr))
+const targets = panels.flatMap((panel) => panel.targets ?? [])
+const expressions = targets.map((target) => target.expr)
 
 const namesIn = (text: string) => [...text.matchAll(/effectmq_[a-z0-9_]+/g)].map((match) => match[0])
 
@@ -96,6 +97,18 @@ it.scoped("the documentation lists every metric, and the dashboard shows none th
       metrics.has(name) || metrics.get(name.replace(/_(bucket|sum|count)$/, ""))?.type === "histogram"
     expect(new Set(namesIn(expressions.join())).size).toBeGreaterThan(40)
     expect(namesIn(expressions.join()).filter((name) => !exists(name))).toEqual([])
+    // A metric has the labels that it is summed by, and a series those that its legend names.
+    const lacking = targets.filter(({ expr, legendFormat = "" }) => {
+      const summedBy = (/\bby \(([a-z_, ]+)\)/.exec(expr)?.[1] ?? "").split(", ").filter((label) => label !== "")
+      const named = [...legendFormat.matchAll(/\{\{([a-z_]+)\}\}/g)].map((match) => match[1] as string)
+      const own = namesIn(expr).flatMap((name) => [
+        ...(metrics.get(name) ?? metrics.get(name.replace(/_(bucket|sum|count)$/, "")))!.labels
+      ])
+      const labels = [...own, "instance", ...(expr.includes("_bucket") ? ["le"] : [])]
+      const shown = /\bsum\b|\bmin\b/.test(expr) ? summedBy : labels
+      return summedBy.some((label) => !labels.includes(label)) || named.some((label) => !shown.includes(label))
+    })
+    expect(lacking).toEqual([])
   })
 )
 
