@@ -9,7 +9,8 @@
  * | `memory-high` | resident memory is a large share of the machine's |
  * | `connections-near-limit` | connections come near `limits.connectionsMax` |
  * | `sessions-near-limit` | a tenant's persistent sessions come near `mqtt.session.persistentMax` |
- * | `retained-near-limit`, `delayed-near-limit` | a tenant's retained or delayed messages come near their limit |
+ * | `retained-near-limit`, `delayed-near-limit` | a tenant's retained or delayed messages come near their limit in number |
+ * | `retained-bytes-near-limit`, `delayed-bytes-near-limit` | the same in bytes |
  */
 import { totalmem } from "node:os"
 import { Messaging } from "@effectmq/messaging/Messaging"
