@@ -196,6 +196,7 @@ export const make = (
       leaders,
       status,
       isMember: (nodeId) => raft.status().membership.members.some((member) => member.nodeId === nodeId),
+      members: () => raft.status().membership.members,
       metadata,
       controller,
       content: () => replica.content

@@ -233,6 +233,7 @@ export const make = (
       leaders,
       status,
       isMember,
+      members,
       metadata,
       controller,
       content: () => replica.content

@@ -166,6 +166,29 @@ describe("a member that joins", () => {
     expect(await Effect.runPromise(Effect.flip(fourth.control.removeNode(leader.nodeId)))).toMatchObject({ _tag: "UnknownNode" })
   })
 
+  it("takes itself out, leading or not, and is on nobody's list any more", async () => {
+    const four = cluster([1, 2, 3, 4])
+    await four.startAll()
+    const leader = await four.leader()
+    const [follower] = others(four.running.values(), leader) as [RunningNode]
+    for (const node of [leader, follower]) {
+      await Effect.runPromise(node.control.removeNode(node.nodeId))
+    }
+    const stay = [...four.running.values()].filter((node) => node !== leader && node !== follower)
+    const ids = stay.map(({ nodeId }) => nodeId).sort()
+    for (const { raft, metadata } of stay) {
+      await until(() => raft.status().membership.members.length === 2)
+      expect(
+        raft
+          .status()
+          .membership.members.map(({ nodeId }) => nodeId)
+          .sort()
+      ).toEqual(ids)
+      await Effect.runPromise(metadata.sync)
+      expect([...metadata.image().nodesById.keys()].map(Number).sort()).toEqual(ids)
+    }
+  })
+
   it("does not begin a second cluster beside one that is there and does not have it", async () => {
     const three = cluster([1, 2, 3])
     const alone = await three.start(1, {}, [1])

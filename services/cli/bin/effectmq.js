@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, statSync } from "node:fs"
 import module from "node:module"
+import process from "node:process"
 
 const from = (path) => new URL(path, import.meta.url)
 const bundle = from("../dist/bundle/main.js")
@@ -21,6 +22,11 @@ const bundleIsFresh = () => {
     madeAtMs !== undefined &&
     compiledFiles().every((path) => (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) <= madeAtMs)
   )
+}
+
+if (!existsSync(from("../dist/main.js"))) {
+  process.stderr.write("effectmq: this clone is not compiled yet: run npm run build in it, or npm start, which does that first\n")
+  process.exit(1)
 }
 
 // Node 22 and later keep compiled code between runs.

@@ -1,6 +1,7 @@
 /**
  * A few nodes as processes of this machine, for a try: each runs `effectmq start` with ports and a data directory of its own. What
- * they print comes out with the node's number in front; when one ends, all do.
+ * they print comes out with the node's number in front. One that is killed leaves the others to go on, as in a cluster of machines; one
+ * that ends by itself ends all, as where it cannot start.
  *
  * Their secret is made at the first start and kept beside their data. They get it by their environment, which other users cannot read.
  */
@@ -110,15 +111,23 @@ const started = (entry: string, node: LocalNode, { nodes, secret }: LocalNodes) 
     stopped
   )
 
-const ended = (node: LocalNode, child: ChildProcess): Effect.Effect<never, CliFailure> =>
+/** Fails when it ends by itself; succeeds, and says so, when it was killed. */
+const ended = (node: LocalNode, child: ChildProcess): Effect.Effect<void, CliFailure> =>
   Effect.async((resume) => {
-    const tell = (how: string) => resume(Effect.fail(failed(`node ${node.nodeId} ended (${how}); the others are stopped`)))
-    if (child.exitCode !== null) tell(`exit code ${child.exitCode}`)
-    child.once("error", (error) => tell(error.message))
-    child.once("exit", (code, signal) => tell(code === null ? String(signal) : `exit code ${code}`))
+    const tell = (code: number | null, signal: string | null) => {
+      if (code !== null)
+        return resume(Effect.fail(failed(`node ${node.nodeId} ended (exit code ${code}); the others are stopped`)))
+      process.stderr.write(
+        `node ${node.nodeId} was killed (${signal}); the others go on. To have it back, stop them and start all again.\n`
+      )
+      resume(Effect.void)
+    }
+    if (child.exitCode !== null || child.signalCode !== null) return tell(child.exitCode, child.signalCode)
+    child.once("error", (error) => resume(Effect.fail(failed(`node ${node.nodeId} cannot be started: ${error.message}`))))
+    child.once("exit", tell)
   })
 
-/** Runs them until it is interrupted or one of them ends. `entry`: the file that this process was started with. */
+/** Runs them until it is interrupted, one of them ends by itself, or none is left. `entry`: the file that this process was started with. */
 export const runLocalNodes = (entry: string, local: LocalNodes): Effect.Effect<never, CliFailure> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -129,6 +138,7 @@ export const runLocalNodes = (entry: string, local: LocalNodes): Effect.Effect<n
           concurrency: "unbounded"
         }
       )
-      return yield* Effect.raceAll(children.map(([node, child]) => ended(node, child)))
+      yield* Effect.forEach(children, ([node, child]) => ended(node, child), { concurrency: "unbounded", discard: true })
+      return yield* Effect.fail(failed("all nodes were killed"))
     })
   )

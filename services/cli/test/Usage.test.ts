@@ -1,13 +1,14 @@
 /**
  * What the command says and answers without a broker.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { spawn } from "node:child_process"
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import { run } from "./cliProcess.js"
+import { outcomeOf, run } from "./cliProcess.js"
 
 vi.setConfig({ testTimeout: 120_000 })
 
@@ -22,6 +23,17 @@ const file = async (name: string, text: string): Promise<string> => {
   await writeFile(path, text)
   return path
 }
+
+describe("a clone", () => {
+  it("that is not compiled says what to run", async () => {
+    const bin = join(directory, "services", "cli", "bin")
+    await mkdir(bin, { recursive: true })
+    await writeFile(join(bin, "package.json"), '{"type":"module"}')
+    await copyFile(new URL("../bin/effectmq.js", import.meta.url), join(bin, "effectmq.js"))
+    const child = spawn(process.execPath, [join(bin, "effectmq.js"), "cluster", "local"])
+    expect(await outcomeOf(child)).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("npm run build") })
+  })
+})
 
 describe("config", () => {
   it("shows every key with value and source, flags over environment over file", async () => {

@@ -4,6 +4,8 @@
  */
 import type { ClusterStatus } from "@effectmq/schemas/admin/Cluster"
 import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
+import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
+import type { MetadataCommand } from "@effectmq/schemas/metadata/MetadataCommand"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -24,6 +26,8 @@ export interface ControlParts {
   readonly status: Effect.Effect<ClusterStatus>
   /** Whether it is in the Raft group, as this node knows. */
   readonly isMember: (nodeId: number) => boolean
+  /** Of the Raft group, as this node knows. */
+  readonly members: () => ReadonlyArray<Member>
   readonly metadata: MetadataService
   readonly controller: ControllerService
   readonly content: () => SnapshotContent
@@ -34,7 +38,14 @@ const lost = new PeerUnavailable({
   reason: "broken",
   message: "the leader was lost or does not answer: look whether the change was made"
 })
+const stillListed = new MetadataUnavailable({
+  reason: "unknown",
+  message:
+    "this node was taken out of the cluster, whose list of nodes may still name it: take it out once more through another node"
+})
 const leaderMsMax = 15_000
+/** For one of the nodes that stay. */
+const otherMsMax = 3_000
 const catchUpMsMax = 60_000
 const againMs = 100
 const exportBytesMax = 64 * 1024
@@ -45,7 +56,7 @@ export interface Control extends ClusterControlService {
 }
 
 export const make = (parts: ControlParts): Control => {
-  const { nodeId: own, local, peers, leaders, status, isMember, metadata, controller, content } = parts
+  const { nodeId: own, local, peers, leaders, status, isMember, members, metadata, controller, content } = parts
 
   const peerOf = (member: Member): MetadataPeer => (member.nodeId === own ? local : peers.at(member))
 
@@ -79,6 +90,25 @@ export const make = (parts: ControlParts): Control => {
       return yield* Effect.fail(last)
     })
 
+  /** Of this node, once it is out: it hears of no leader any more, so that it asks those that stay who leads. */
+  const unregisterThrough = (others: ReadonlyArray<Member>, command: MetadataCommand): Effect.Effect<void, MetadataError> =>
+    Effect.gen(function* () {
+      const commands = [{ line: metadataCommandCodec.encode(command), basisVersion: metadata.image().version, attempt: 1 }]
+      const untilMs = (yield* uptimeMs) + leaderMsMax
+      while ((yield* uptimeMs) < untilMs) {
+        for (const peer of others.map((member) => peers.at(member))) {
+          const asked = Effect.flatMap(peer.report, ({ role, term }) =>
+            role === "leader" ? peer.submit({ term, commands, waitMsMax: otherMsMax }) : Effect.succeed([])
+          )
+          const outcomes = yield* Effect.option(Effect.timeout(asked, otherMsMax))
+          const tag = outcomes._tag === "Some" ? outcomes.value[0]?._tag : undefined
+          if (tag === "Done" || tag === "Refused") return
+        }
+        yield* Effect.sleep(againMs)
+      }
+      return yield* Effect.fail(stillListed)
+    })
+
   return {
     status,
     addNode: ({ nodeId, address, voter }) =>
@@ -92,8 +122,10 @@ export const make = (parts: ControlParts): Control => {
     removeNode: (nodeId) =>
       Effect.gen(function* () {
         const wasMember = isMember(nodeId)
+        const others = members().filter((member) => member.nodeId !== nodeId)
         yield* atLeader((peer) => peer.changeMembership({ change: { _tag: "Remove", nodeId }, waitMsMax: 0 }))
         const unregister = { _tag: "UnregisterNode", ...(yield* stamp), nodeId } as const
+        if (nodeId === own && wasMember) return yield* unregisterThrough(others, unregister)
         yield* Effect.catchTag(controller.submit(unregister), "UnknownNode", (error) =>
           wasMember ? Effect.void : Effect.fail(error)
         )
