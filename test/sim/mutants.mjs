@@ -16,6 +16,11 @@ const reads = "packages/raft/src/core/ReadIndex.ts"
 const replication = "packages/raft/src/core/Replication.ts"
 const snapshots = "packages/raft/src/internal/SnapshotTaking.ts"
 const store = "packages/testing/src/SimulatedRaftStore.ts"
+const following = "packages/metadata/src/internal/Following.ts"
+const followSource = "packages/metadata/src/internal/FollowSource.ts"
+const liveness = "packages/metadata/src/internal/Liveness.ts"
+const metadataMachine = "packages/metadata/src/MetadataMachine.ts"
+const submitter = "packages/metadata/src/internal/Submitter.ts"
 const registers = "test/sim/cluster/RegisterMachine.ts"
 
 export const mutants = {
@@ -237,6 +242,69 @@ export const mutants = {
         "const entries = replica.recent.behind(isFirst && index > replica.recent.floor.index ? index - 1 : index, bytesMax)"
     },
     seed: 2
+  },
+  "an entry is lost on its way to an observer, and nobody compares hashes of the chain": {
+    suite: "metadata",
+    path: following,
+    find: "const step = replica.apply(index, data)",
+    replace: "const step = replica.apply(index, index % 7 === 0 ? data.subarray(0, 0) : data)",
+    also: [
+      {
+        path: following,
+        find: "own !== undefined && hashToHex(own) !== item.hash",
+        replace: "own === undefined && item.index < 0"
+      },
+      {
+        path: liveness,
+        find: "answer.hash !== undefined && answer.hash !== own.hash",
+        replace: "answer.hash === own.hash + own.hash"
+      },
+      { path: followSource, find: "own !== undefined && its !== undefined && sameHash(own, its)", replace: "true" }
+    ],
+    seed: 2
+  },
+  "an observer goes on behind an entry that it cannot apply": {
+    suite: "metadata",
+    path: following,
+    find: "const step = replica.apply(index, data)",
+    replace:
+      'const step = index % 7 === 0 ? Either.left("it is not known here") : replica.apply(index, data)\n      if (index % 7 === 0) continue',
+    seed: 2
+  },
+  "a change is answered before it is committed": {
+    suite: "metadata",
+    path: metadataMachine,
+    find: "leading.turnsByIndex.set(proposed.right, { term: leading.term, step, answers, behind: [] })",
+    replace:
+      "leading.turnsByIndex.set(proposed.right, { term: leading.term, step, answers: [], behind: [] })\n      for (const [offer, outcome] of answers) offer.answer(outcome)",
+    also: {
+      path: submitter,
+      find: "stop = whenShown(outcome.reply, one.deadlineMs, resume)",
+      replace: "resume(Effect.succeed(outcome.reply))"
+    },
+    seed: 1
+  },
+  "a member that loads its snapshot forgets which commands were carried out": {
+    suite: "metadata",
+    path: metadataMachine,
+    find: "const before = this.replica.image\n        this.replica.replace(content)",
+    replace:
+      "const before = this.replica.image\n        this.replica.replace({ ...content, image: { ...content.image, recentCommands: before.recentCommands } })",
+    seed: 5
+  },
+  "a write that failed counts as done": {
+    suite: "metadata",
+    path: driver,
+    find: "if (ready.write !== undefined) yield* persist(store, meters, ready.write, this.noSpace)",
+    replace: "if (ready.write !== undefined) yield* Effect.ignore(persist(store, meters, ready.write, this.noSpace))",
+    seed: 11
+  },
+  "a node that is heard of again stays fenced": {
+    suite: "metadata",
+    path: liveness,
+    find: "isFenced && roll.isThere(node.nodeId, now, options.heartbeatMs * 2)",
+    replace: "isFenced && roll.isThere(node.nodeId, now, -1)",
+    seed: 24
   }
 }
 
@@ -244,12 +312,20 @@ export const mutants = {
 export const mutation = (name) => ({
   name: "mutation",
   setup(build) {
-    const { also, ...first } = mutants[name]
-    for (const { path, find, replace } of also === undefined ? [first] : [first, also]) {
+    const { also = [], ...first } = mutants[name]
+    const changesByPath = new Map()
+    for (const change of [first, ...[also].flat()]) {
+      changesByPath.set(change.path, [...(changesByPath.get(change.path) ?? []), change])
+    }
+    for (const [path, changes] of changesByPath) {
       build.onLoad({ filter: new RegExp(`/${path.replaceAll(".", "\\.")}$`) }, async ({ path: file }) => {
-        const parts = (await readFile(file, "utf8")).split(find)
-        if (parts.length !== 2) return { errors: [{ text: `${name}: ${path} has ${parts.length - 1} times: ${find}` }] }
-        return { contents: parts.join(replace), loader: "ts" }
+        let contents = await readFile(file, "utf8")
+        for (const { find, replace } of changes) {
+          const parts = contents.split(find)
+          if (parts.length !== 2) return { errors: [{ text: `${name}: ${path} has ${parts.length - 1} times: ${find}` }] }
+          contents = parts.join(replace)
+        }
+        return { contents, loader: "ts" }
       })
     }
   }

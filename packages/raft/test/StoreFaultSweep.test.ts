@@ -293,3 +293,29 @@ describe("fault sweep of the Raft store", () => {
     }
   }, 120_000)
 })
+
+describe("a whole store", () => {
+  it("is not called damaged where a call of the disk fails while it is opened", async () => {
+    const disk = new SimulatedDisk(new SeededRandom(1).next)
+    disk.makeDirectory("/data")
+    const large = Array.from({ length: 10 }, (_, at) => command(at + 1, 1, "x".repeat(9_000)))
+    const filled = await open(disk, (store) =>
+      store.persist({ hardState: { term: 1, votedFor: 1, commitIndex: 1 }, entries: large })
+    )
+    expect(Either.isRight(filled)).toBe(true)
+    const calls = disk.calls
+    const opened = (from: SimulatedDisk) => open(from, (store) => Effect.succeed(store.stored.entries.length))
+    const whole = disk.restarted("kept")
+    expect(await opened(whole)).toMatchObject({ right: large.length })
+    expect(calls).toBeGreaterThan(whole.calls)
+    for (let call = 1; call <= whole.calls; call += 3) {
+      const failing = disk.restarted("kept")
+      failing.failAt(call, { kind: "error", code: "EIO" })
+      const outcome = await opened(failing)
+      if (Either.isLeft(outcome)) expect(outcome.left.reason, `call ${call}: ${outcome.left.message}`).toBe("io")
+      // It is whole nevertheless.
+      failing.crash()
+      expect(await opened(failing.restarted("kept")), `after call ${call}`).toMatchObject({ right: large.length })
+    }
+  })
+})

@@ -198,6 +198,11 @@ class MetadataSimulation {
       const change = () => clients.change(0, { _tag: "Put", name: "setting-1", value: `last ${node.nodeId}` }, node, 1)
       if (!(await this.within(progressMs, `a change through node ${node.nodeId}`, change))) return
     }
+    const stands = ({ nodeId, running }: SimulatedNode) => {
+      const known = running?.metadata.image().nodesById.get(String(nodeId))
+      return known !== undefined && known.fencedAtMs === undefined
+    }
+    if (!(await this.within(progressMs, "no node that is there is fenced", () => present.every(stands)))) return
     const versions = () => new Set(present.map(({ running }) => running?.metadata.image().version))
     if (!(await this.within(progressMs, "all nodes at the same version", () => versions().size === 1))) return
     for (const node of present) {

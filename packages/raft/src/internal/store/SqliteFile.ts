@@ -68,6 +68,16 @@ export const makeTables = (database: Database): Effect.Effect<void, SqlError> =>
     database.run(statement)
   )
 
+/** `SQLITE_IOERR`, and the one of them that says that the file ends within a page. */
+const ioCode = 10
+const shortReadCode = 522
+
+/** The check of SQLite takes a page that the device did not give for a fault of the file. */
+const tellsOfDevice = (finding: string): boolean => {
+  const code = Number(/unable to get the page\. error code=(\d+)/.exec(finding)?.[1] ?? 0)
+  return ((code & 0xff) === ioCode && code !== shortReadCode) || finding.includes("failed to get page")
+}
+
 /** Refuses what is no whole Raft store of this format. */
 export const checkTables = (database: Database): Effect.Effect<void, SqlError | Refusal> =>
   Effect.gen(function* () {
@@ -85,5 +95,6 @@ export const checkTables = (database: Database): Effect.Effect<void, SqlError | 
     if (statements.join(";") !== tables.join(";")) return yield* refuse("damaged", "its tables are not those of a Raft store")
     const findings = yield* database.rows<{ readonly integrity_check: string }>("PRAGMA integrity_check(1)")
     const finding = findings[0]?.integrity_check
-    if (finding !== "ok") return yield* refuse("damaged", finding ?? "SQLite cannot check it")
+    if (finding === "ok") return
+    return yield* refuse(finding !== undefined && tellsOfDevice(finding) ? "io" : "damaged", finding ?? "SQLite cannot check it")
   })
