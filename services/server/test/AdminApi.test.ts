@@ -264,6 +264,19 @@ describe("sessions and subscriptions", () => {
     }).pipe(Effect.provide(layer()))
   )
 
+  it.scoped("have names of any length in a path, up to what a request may be", () =>
+    Effect.gen(function* () {
+      const named = (name: string) => api(`/sessions/${encodeURIComponent(name)}`)
+      for (const name of ["x".repeat(101), "\u6c34".repeat(4096)]) {
+        expect(yield* named(name)).toMatchObject({ status: 404, body: { message: expect.stringContaining(name) } })
+      }
+      const user = "u".repeat(256)
+      expect((yield* api(`/users/${user}`, put({ password: "secret" }))).status).toBe(201)
+      expect((yield* api(`/users/${user}`)).body).toMatchObject({ name: user })
+      expect((yield* api(`/sessions/${"x".repeat(64 * 1024)}`)).status).toBe(431)
+    }).pipe(Effect.provide(layer()))
+  )
+
   it.scoped("are kicked and deleted", () =>
     Effect.gen(function* () {
       expect((yield* api("/sessions/here/kick", { method: "POST" })).status).toBe(204)

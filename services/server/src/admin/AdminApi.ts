@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as AclResource from "./AclResource.js"
-import { ofMetadata } from "./AdminRequest.js"
+import { headerBytesMax, ofMetadata } from "./AdminRequest.js"
 import { AdminServer } from "./AdminServer.js"
 import * as AlarmsResource from "./AlarmsResource.js"
 import * as BansResource from "./BansResource.js"
@@ -59,7 +59,8 @@ const confirmed = <E, R>(app: HttpApp.Default<E, R>) =>
     return HttpServerResponse.setHeader(yield* app, staleHeader, synced.left.message)
   })
 
-const app = confirmed(router)
+// A client id or topic in a path is as long as its name may be; the router's own bound is 100 characters.
+const app = confirmed(HttpRouter.withRouterConfig(router, { maxParamLength: headerBytesMax }))
 
 type Needs = Exclude<Effect.Effect.Context<typeof app>, HttpServerRequest.HttpServerRequest>
 

@@ -64,6 +64,9 @@ const parseErrorToString = (error: ParseResult.ParseError): string => {
 /** Of one request. */
 export const bodyBytesMax = 1024 * 1024
 
+/** Of the line and the headers of one request: a topic of 4,096 characters fits into its path, however it is escaped. */
+export const headerBytesMax = 64 * 1024
+
 const tooLarge = new AdminError({
   status: 413,
   error: "BodyTooLarge",

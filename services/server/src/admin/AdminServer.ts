@@ -22,7 +22,7 @@ import * as Option from "effect/Option"
 import type { Scope } from "effect/Scope"
 import type { NodeState } from "../NodeState.js"
 import { guard } from "./AdminGuard.js"
-import { AdminError, bodyBytesMax, errorResponse } from "./AdminRequest.js"
+import { AdminError, bodyBytesMax, errorResponse, headerBytesMax } from "./AdminRequest.js"
 import * as Health from "./Health.js"
 import * as Scrape from "./Scrape.js"
 
@@ -94,6 +94,7 @@ const bound = (options: AdminServerOptions) => {
   return Effect.acquireRelease(
     Effect.async<ReturnType<typeof createServer>, AdminListenError>((resume) => {
       const server = createServer({
+        maxHeaderSize: headerBytesMax,
         headersTimeout: headersMs,
         requestTimeout: requestMs,
         connectionsCheckingInterval: Math.min(headersMs, 1000)
