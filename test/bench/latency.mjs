@@ -5,6 +5,7 @@
 import * as packets from "./packets.mjs"
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+const nothing = Buffer.alloc(0)
 const topicOf = (index) => `bench/${String(index).padStart(4, "0")}`
 
 export const latency = async (options, { openAll, open }) => {
@@ -20,7 +21,7 @@ export const latency = async (options, { openAll, open }) => {
   await openAll(publishers, async (index) => {
     const client = await open(`${options.run}-s${index}`)
     await client.subscribe(topicOf(index), qos)
-    let rest = Buffer.alloc(0)
+    let rest = nothing
     client.onBytes = (bytes, length) => {
       const now = performance.now()
       const all = rest.length === 0 ? bytes.subarray(0, length) : Buffer.concat([rest, bytes.subarray(0, length)])
@@ -29,7 +30,7 @@ export const latency = async (options, { openAll, open }) => {
         if (measuring && count < times.length) times[count++] = now - all.readDoubleLE(at + timeAt)
         if (qos === 1) client.write(Buffer.from([0x40, 2, all[at + idAt], all[at + idAt + 1]]))
       }
-      rest = Buffer.from(all.subarray(at))
+      rest = at === all.length ? nothing : Buffer.from(all.subarray(at))
     }
   })
   const senders = await openAll(publishers, async (index) => {

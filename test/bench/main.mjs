@@ -4,7 +4,7 @@
  *   --cases a,b      only these cases; --list names them
  *   --peers a,b      of effectmq, mosquitto, mosquitto-nodelay, aedes
  *   --runs 5         runs per case and peer; the median counts
- *   --seconds 3      measured seconds of a run, after a warm-up of one
+ *   --seconds 3      measured seconds of a run, after a warm-up of one (latency: five)
  *   --write          put the rows into docs/benchmarks.md
  *
  * `npm run bench -- metadata` with the same options: the metadata of one node and of a cluster, see metadata/main.mjs.
@@ -79,7 +79,7 @@ for (const name of chosen) {
   for (let run = 0; run < Math.min(runs, one.runsMax ?? runs); run++) {
     for (const peer of among) {
       if (broken.has(peer)) continue
-      const timing = { warmUpMs: 1000, durationMs: seconds * 1000 }
+      const timing = { warmUpMs: one.warmUpMs ?? 1000, durationMs: seconds * 1000 }
       try {
         const result = await measure(peer, { ...one, ...timing, run: `${name}-${run}` })
         if (!(result.value > 0)) throw new Error("nothing was delivered")
