@@ -271,6 +271,13 @@ export const mutants = {
       'const step = index % 7 === 0 ? Either.left("it is not known here") : replica.apply(index, data)\n      if (index % 7 === 0) continue',
     seed: 2
   },
+  "a store is opened although its witness knows of more": {
+    suite: "metadata",
+    path: "packages/raft/src/internal/store/StoreFiles.ts",
+    find: "testimony !== undefined && testimony.sequence > head.sequence",
+    replace: "testimony !== undefined && testimony.sequence > head.sequence + 1_000_000",
+    seed: 304
+  },
   "a change is answered before it is committed": {
     suite: "metadata",
     path: metadataMachine,

@@ -128,7 +128,14 @@ class MetadataSimulation {
     const random = new SeededRandom(this.seed, 500 + nodeId)
     const stopped = () => world.root.post(() => this.nemesis.stopped(node))
     const machine = new NodeMachine(this.sqlite, random, process, plan.diskLatencyMsMax, plan.checkpointBytes, stopped)
-    const settings = { nodeId, isObserver, initialMembers, contacts: first }
+    /** Some that are there, as the configuration of a node is to name them whenever it starts. */
+    const contacts = (): ReadonlyArray<Member> => {
+      const areThere = nodes.filter((one) => !one.isObserver && !one.removed && one.nodeId !== nodeId)
+      const firstThere = first.filter((member) => areThere.some((one) => one.nodeId === member.nodeId))
+      const others = areThere.map((one) => ({ nodeId: one.nodeId, address: addressOf(one.nodeId) }))
+      return nodes.some(({ removed }) => removed) && firstThere.length === 0 ? others : first
+    }
+    const settings = { nodeId, isObserver, initialMembers, contacts }
     const node: SimulatedNode = new SimulatedNode({ nodes: transport, group, commands, views, plan }, settings, process, machine)
     return node
   }

@@ -54,7 +54,8 @@ export interface NodeSettings {
   readonly isObserver: boolean
   /** The first members of a new cluster; empty: it waits to be added. */
   readonly initialMembers: ReadonlyArray<Member>
-  readonly contacts: ReadonlyArray<Member>
+  /** Asked at every start. */
+  readonly contacts: () => ReadonlyArray<Member>
 }
 
 export const addressOf = (nodeId: number): string => `node-${nodeId}:1`
@@ -148,7 +149,7 @@ export class SimulatedNode {
     const member = MetadataMember.layer({
       node: { ...this.described, roles: ["meta", "broker"] },
       initialMembers,
-      contacts,
+      contacts: contacts(),
       raft: parts.plan.raft,
       ...this.times
     })
@@ -162,7 +163,11 @@ export class SimulatedNode {
 
   private get observer() {
     const { nodeId, contacts } = this.settings
-    const observer = ObserverMetadata.layer({ node: { ...this.described, roles: ["broker"] }, contacts, ...this.times })
+    const observer = ObserverMetadata.layer({
+      node: { ...this.described, roles: ["broker"] },
+      contacts: contacts(),
+      ...this.times
+    })
     return MetadataMember.ready.pipe(
       Layer.provideMerge(Layer.tap(observer, (context) => this.begins(context, undefined))),
       Layer.provideMerge(Layer.mergeAll(RpcClusterPeers.layer, MetadataRpcServer.layer)),
