@@ -10,7 +10,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type CliFailure, failed, unreachable, usage } from "./CliFailure.js"
 
-const requestTimeoutMs = 30_000
+const answerMsMaxDefault = 30_000
 
 export const json = Options.boolean("json").pipe(Options.withDescription("print JSON, for scripts"))
 
@@ -48,6 +48,8 @@ export interface AdminCall {
   readonly path: ReadonlyArray<string>
   readonly query?: Readonly<Record<string, string | number | undefined>>
   readonly body?: unknown
+  /** How long the answer may take; default 30 s. */
+  readonly answerMsMax?: number
 }
 
 const causeToString = (error: unknown): string => {
@@ -66,8 +68,9 @@ const refusal = (status: number, text: string): CliFailure => {
 }
 
 /** Calls; the answer's bytes, or why it was refused. */
-const request = (target: AdminTarget, { method, path, query, body }: AdminCall): Effect.Effect<Buffer, CliFailure> =>
+const request = (target: AdminTarget, { method, path, query, body, answerMsMax }: AdminCall): Effect.Effect<Buffer, CliFailure> =>
   Effect.gen(function* () {
+    const waitMsMax = answerMsMax ?? answerMsMaxDefault
     const base = adminUrl(target)
     const parameters = new URLSearchParams()
     const { tenant = "default" } = target
@@ -89,7 +92,7 @@ const request = (target: AdminTarget, { method, path, query, body }: AdminCall):
             ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-          signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)])
+          signal: AbortSignal.any([signal, AbortSignal.timeout(waitMsMax)])
         })
         const stale = response.headers.get(staleHeader)
         return { status: response.status, stale, bytes: Buffer.from(await response.arrayBuffer()) }
@@ -97,7 +100,7 @@ const request = (target: AdminTarget, { method, path, query, body }: AdminCall):
       catch: (error) =>
         error instanceof DOMException && error.name === "TimeoutError"
           ? unreachable(
-              `the broker at ${base} did not answer within ${requestTimeoutMs / 1000} s; what was asked for may still happen, look before you try again`
+              `the broker at ${base} did not answer within ${waitMsMax / 1000} s; what was asked for may still happen, look before you try again`
             )
           : unreachable(
               `no broker answers at ${base}: ${causeToString(error)}. Is it running? Say where with --admin or EFFECTMQ_ADMIN_URL.`

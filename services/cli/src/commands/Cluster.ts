@@ -64,10 +64,13 @@ const status = Command.make("status", nodeOptions, (options) =>
   })
 ).pipe(Command.withDescription("nodes, roles, term, leader, positions in the log, lag and hash of the image"))
 
+/** A node is given a minute to catch up, and a leader must be found before; then the broker says what is wrong. */
+const addMsMax = 90_000
+
 const addNode = (target: AdminTarget, node: { readonly nodeId: number; readonly address: string; readonly voter: boolean }) =>
   Effect.zipRight(
     checkAddress(node.address),
-    call(target, { method: "POST", path: ["cluster", "nodes"], body: node }, Schema.Undefined)
+    call(target, { method: "POST", path: ["cluster", "nodes"], body: node, answerMsMax: addMsMax }, Schema.Undefined)
   )
 
 const removeNode = (target: AdminTarget, id: number) =>
