@@ -12,6 +12,7 @@
  */
 import { InvalidMembership, NodeIdTaken } from "@effectmq/schemas/errors/MetadataError"
 import type { Identify } from "@effectmq/schemas/rpc/MetadataRpcs"
+import { votersMax } from "@effectmq/raft/core/MembershipChange"
 import type { StoredRaft } from "@effectmq/raft/RaftStore"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import type * as Rpc from "@effect/rpc/Rpc"
@@ -86,6 +87,10 @@ export const introduce = (parts: IntroductionParts): Effect.Effect<Introduced, I
   Effect.gen(function* () {
     const { others, initialMembers } = parts
     const isFirst = initialMembers.length > 0
+    if (initialMembers.length > votersMax) {
+      const reason = `a new cluster begins with at most ${votersMax} nodes that vote: add others as learners or observers`
+      return yield* Effect.fail(new InvalidMembership({ nodeId: parts.nodeId, reason }))
+    }
     if (others.length === 0) return isFirst ? "begins" : "joins"
     for (let waitedMs = 0; ; waitedMs += againMs) {
       // All of them anew each time: who held nothing a while ago may hold something now.
