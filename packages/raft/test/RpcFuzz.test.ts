@@ -17,6 +17,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
 import { describe, expect, it } from "vitest"
 import { RaftTransport } from "../src/RaftTransport.js"
 import * as RpcRaftTransport from "../src/RpcRaftTransport.js"
@@ -133,7 +134,8 @@ describe(`fuzz of the port between members, seed ${seed}`, () => {
             link.send(Buffer.from([0xc1]))
           }
         )
-        Effect.runFork(talk)
+        // Beside other work a handshake may take longer than it may: it is tried again, or nobody would be told of an end.
+        Effect.runFork(Effect.retry(talk, Schedule.spaced(50)))
       })
       yield* Effect.forEach(Array.from({ length: insiders }), () => spoken, { concurrency: 32, discard: true })
 
