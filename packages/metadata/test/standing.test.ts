@@ -69,7 +69,7 @@ const fencedWith = async (
         })
     })
   } as unknown as ClusterPeersService
-  const looks = Effect.runFork(standing({ nodeId: 3, raft, peers, clusterId: () => "a" }, 1))
+  const looks = Effect.runFork(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a" }, 1))
   await until(() => rounds >= 2 || reason !== undefined || current.leaderId !== 0)
   await Effect.runPromise(Fiber.interrupt(looks))
   return reason
