@@ -1,110 +1,39 @@
-/** When a member that hears of no leader takes itself for one that was taken out. */
+/** What a member finds out of its own standing: one without a log asks whom it was told of for the others. */
 import type { RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
+import type { ClusterNode } from "@effectmq/schemas/admin/Cluster"
+import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import { describe, expect, it } from "vitest"
+import { expect, it } from "vitest"
 import { type ClusterPeersService, PeerUnavailable } from "../src/ClusterPeers.js"
-import { settledMembership, standing } from "../src/internal/Standing.js"
+import { standing } from "../src/internal/Standing.js"
 import { memberOf, until } from "./support/MemoryCluster.js"
 
-type Identity = Effect.Effect.Success<ReturnType<ReturnType<ClusterPeersService["at"]>["identify"]>>
-
-const status: RaftStatus = {
-  nodeId: 3,
-  role: "follower",
-  term: 1,
-  leaderId: 0,
-  firstIndex: 1,
-  lastIndex: 9,
-  commitIndex: 9,
-  appliedIndex: 9,
-  snapshotIndex: 0,
-  membershipIndex: 5,
-  membership: { voters: [1, 2, 3], outgoingVoters: [], learners: [], members: [1, 2, 3].map(memberOf) },
-  followers: [],
-  fenced: undefined,
-  noSpace: undefined
-}
-
-/** Without node 3 since entry 7. */
-const without: Identity = {
-  nodeId: 1,
-  storeId: "s",
-  clusterId: "a",
-  memberIds: [1, 2],
-  membershipIndex: 7,
-  holdsLog: true,
-  isConfirmed: true
-}
-
-/** What node 3 does with what nodes 1 and 2 say; undefined: silent. */
-const fencedWith = async (
-  said: ReadonlyArray<Identity | undefined>,
-  {
-    now = status,
-    whenAsked = () => {}
-  }: { now?: RaftStatus; whenAsked?: (change: (status: Partial<RaftStatus>) => void) => void } = {}
-): Promise<string | undefined> => {
-  let current = now
-  let rounds = 0
-  let reason: string | undefined
-  const raft = {
-    status: () => current,
-    fence: (why: string) => {
-      reason = why
-    }
-  } as unknown as RaftNodeService
-  const peers = {
-    at: ({ nodeId }: { readonly nodeId: number }) => ({
-      identify: () =>
-        Effect.suspend(() => {
-          if (nodeId === 1) rounds++
-          whenAsked((changed) => {
-            current = { ...current, ...changed }
-          })
-          const answer = said[nodeId - 1]
-          return answer === undefined
-            ? Effect.fail(new PeerUnavailable({ reason: "unreachable", message: "" }))
-            : Effect.succeed(answer)
-        })
-    })
-  } as unknown as ClusterPeersService
-  const looks = Effect.runFork(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a" }, 1))
-  await until(() => rounds >= 2 || reason !== undefined || current.leaderId !== 0)
-  await Effect.runPromise(Fiber.interrupt(looks))
-  return reason
-}
-
-describe("a member without a leader gives up its place", () => {
-  it("where one says that a later membership is without it", async () => {
-    expect(await fencedWith([without, undefined])).toMatch(/members are 1, 2 since entry 7, as node 1 says/)
-  })
-
-  it("not where that membership is none later than its own", async () => {
-    expect(await fencedWith([{ ...without, membershipIndex: 5 }, undefined])).toBeUndefined()
-    expect(await fencedWith([{ ...without, membershipIndex: undefined }, undefined])).toBeUndefined()
-  })
-
-  it("not where another one that is as late, or later, has it", async () => {
-    const within = { ...without, nodeId: 2, memberIds: [1, 2, 3] }
-    expect(await fencedWith([without, within])).toBeUndefined()
-    expect(await fencedWith([within, without])).toBeUndefined()
-    expect(await fencedWith([without, { ...within, membershipIndex: 8 }])).toBeUndefined()
-    expect(await fencedWith([without, { ...within, membershipIndex: 6 }])).toBeDefined()
-  })
-
-  it("not where it is one of another cluster that says so", async () => {
-    expect(await fencedWith([{ ...without, clusterId: "b" }, undefined])).toBeUndefined()
-  })
-
-  it("not where it hears of a leader, or of its own place, while it asks", async () => {
-    expect(await fencedWith([without, without], { whenAsked: (change) => change({ leaderId: 2 }) })).toBeUndefined()
-    expect(await fencedWith([without, without], { whenAsked: (change) => change({ membershipIndex: 7 }) })).toBeUndefined()
-  })
+const nothing = { voters: [], outgoingVoters: [], learners: [], members: [] }
+const node = (nodeId: number, part: ClusterNode["part"]): ClusterNode => ({
+  nodeId,
+  name: `n${nodeId}`,
+  version: "1",
+  part,
+  fenced: false,
+  address: memberOf(nodeId).address
 })
 
-it("tells only of a membership that is committed and final", () => {
-  expect(settledMembership(status)).toEqual({ membershipIndex: 5 })
-  expect(settledMembership({ ...status, membershipIndex: 10 })).toEqual({})
-  expect(settledMembership({ ...status, membership: { ...status.membership, outgoingVoters: [1] } })).toEqual({})
+it("a member without a log speaks to all that take part, as the first contact says that answers", async () => {
+  const told: Array<ReadonlyArray<Member>> = []
+  const raft = {
+    status: () => ({ membership: nothing, leaderId: 0, fenced: undefined }) as unknown as RaftStatus,
+    setContacts: (contacts: ReadonlyArray<Member>) => void told.push(contacts)
+  } as unknown as RaftNodeService
+  const unreachable = new PeerUnavailable({ reason: "unreachable", message: "nobody answers" })
+  const answered = { nodes: [node(1, "voter"), node(3, "voter"), node(4, "outgoing"), node(6, "learner"), node(9, "observer")] }
+  const peers = {
+    at: ({ nodeId }: Member) => ({ status: nodeId === 1 ? Effect.fail(unreachable) : Effect.succeed(answered) })
+  } as unknown as ClusterPeersService
+  const parts = { nodeId: 6, raft, peers, contacts: [1, 2].map(memberOf), clusterId: () => undefined }
+  const test = Effect.zipRight(
+    Effect.forkScoped(standing(parts, 5)),
+    Effect.promise(() => until(() => told.length > 0))
+  )
+  await Effect.runPromise(Effect.scoped(test))
+  expect(told[0]).toEqual([1, 3, 4].map(memberOf))
 })
