@@ -30,7 +30,8 @@ describe.runIf(NodeNetworks.isPermitted("effectmq cluster local"))("effectmq clu
     const serve = (tool: Tool) =>
       until(
         () => tool.stdout.split(" serves (node ").length === 4,
-        () => tool.stdout + tool.stderr
+        () => tool.stdout + tool.stderr,
+        90_000
       )
     const users = async (adminPort: number) => {
       const tool = effectmq("user", "list", "--json", "--admin", `http://127.0.0.1:${adminPort}`)

@@ -195,7 +195,7 @@ export const mutants = {
     find: "Math.min(request.commitIndex, lastIndex))",
     replace: "Math.min(request.commitIndex, log.lastIndex))",
     also: { path: replication, find: "Math.min(known, log.commitIndex))", replace: "log.commitIndex)" },
-    seed: 9
+    seed: 83
   },
   "commands are not recognized when they are retried": {
     path: registers,

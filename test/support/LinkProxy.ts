@@ -8,12 +8,17 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
 
-/** Number of the socket whose local port this is, from the system's table; undefined where it has gone. */
-const inodeOfPort = (port: number): string | undefined => {
-  const hex = port.toString(16).toUpperCase().padStart(4, "0")
+const hexOfPort = (port = 0): string => `:${port.toString(16).toUpperCase().padStart(4, "0")}`
+
+/**
+ * Number of the other end's socket, from the system's table; undefined where it has gone. Its port alone does not tell it: one that is
+ * closed, and was connected elsewhere, may still stand there with the same.
+ */
+const inodeOfPeer = ({ remotePort, localPort }: Socket): string | undefined => {
+  const [own, other] = [hexOfPort(remotePort), hexOfPort(localPort)]
   for (const line of readFileSync("/proc/net/tcp", "utf8").split("\n")) {
     const fields = line.trim().split(/\s+/)
-    if (fields[1]?.endsWith(`:${hex}`)) return fields[9]
+    if (fields[1]?.endsWith(own) && fields[2]?.endsWith(other) && fields[9] !== "0") return fields[9]
   }
   return undefined
 }
@@ -100,12 +105,13 @@ export class LinkProxy {
 
   private accept(to: number, rpcPort: number, near: Socket): void {
     near.on("error", () => near.destroy())
-    const inode = inodeOfPort(near.remotePort ?? 0)
-    const from =
-      this.nodeIds.find((nodeId) => {
-        const pid = this.pidOf(nodeId)
-        return inode !== undefined && pid !== undefined && holds(pid, inode)
-      }) ?? 0
+    const inode = inodeOfPeer(near)
+    const from = this.nodeIds.find((nodeId) => {
+      const pid = this.pidOf(nodeId)
+      return inode !== undefined && pid !== undefined && holds(pid, inode)
+    })
+    // Nobody's link could be cut by nobody; a node calls again.
+    if (from === undefined) return void near.destroy()
     if (this.cuts.get(`${from}>${to}`) === "reset" || this.cuts.get(`${to}>${from}`) === "reset") {
       near.destroy()
       return

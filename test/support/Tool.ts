@@ -43,10 +43,12 @@ export class Tool {
   private code: number | undefined
 
   constructor(command: string, args: ReadonlyArray<string>, input?: string | Buffer) {
+    // What this run of tests is told is no setting of the broker.
+    const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EFFECTMQ_")))
     // Line by line, also into a pipe: else what it says would come at its end.
     this.child = spawn("stdbuf", ["-oL", command, ...args], {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, PATH: path }
+      env: { ...inherited, PATH: path }
     })
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text
