@@ -106,12 +106,14 @@ export class LinkProxy {
   private accept(to: number, rpcPort: number, near: Socket): void {
     near.on("error", () => near.destroy())
     const inode = inodeOfPeer(near)
-    const from = this.nodeIds.find((nodeId) => {
-      const pid = this.pidOf(nodeId)
-      return inode !== undefined && pid !== undefined && holds(pid, inode)
-    })
-    // Nobody's link could be cut by nobody; a node calls again.
-    if (from === undefined) return void near.destroy()
+    // A link of which nobody knows whose it is could not be cut; a node calls again.
+    if (inode === undefined) return void near.destroy()
+    // A node that came later is none of those that are cut off.
+    const from =
+      this.nodeIds.find((nodeId) => {
+        const pid = this.pidOf(nodeId)
+        return pid !== undefined && holds(pid, inode)
+      }) ?? 0
     if (this.cuts.get(`${from}>${to}`) === "reset" || this.cuts.get(`${to}>${from}`) === "reset") {
       near.destroy()
       return
