@@ -2,6 +2,7 @@
  * Child processes of the bench: pinned to a core where that is possible, ended when the bench ends, never anybody else's.
  */
 import { spawn, spawnSync } from "node:child_process"
+import { randomInt } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { createConnection, createServer } from "node:net"
@@ -54,14 +55,26 @@ const endAll = () => {
 process.on("exit", endAll)
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130))
 
-export const freePort = () =>
-  new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
+/** Below those that the kernel gives to callers, so that none of them takes a port before its broker does. */
+const portMin = 21_000
+const portMax = 32_000
+const portsGiven = new Set()
+
+const isFree = (port) =>
+  new Promise((resolve) => {
+    const server = createServer().on("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
   })
+
+/** A port that nobody listens on now, another one each time. */
+export const freePort = async () => {
+  for (;;) {
+    const port = randomInt(portMin, portMax)
+    if (portsGiven.has(port) || !(await isFree(port))) continue
+    portsGiven.add(port)
+    return port
+  }
+}
 
 const accepts = (port) =>
   new Promise((resolve) => {

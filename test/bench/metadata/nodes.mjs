@@ -88,6 +88,17 @@ export class Nodes {
     throw new Error("there is no leader")
   }
 
+  /** Hands leadership to a node where another has it, and waits until it leads. */
+  async leadBy(nodeId) {
+    for (let tries = 0; tries < 20; tries++) {
+      const leader = await this.leader()
+      if (leader === nodeId) return
+      const { nodeId: from } = this.nodes.find(({ child }) => child !== undefined)
+      await this.call(from, "POST", "cluster/leader", { nodeId }, 10_000)
+    }
+    throw new Error(`node ${nodeId} does not lead`)
+  }
+
   async kill(nodeId) {
     const node = this.nodes[nodeId - 1]
     const { child } = node
