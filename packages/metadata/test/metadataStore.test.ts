@@ -220,7 +220,8 @@ describe("a stored event that was edited", () => {
 })
 
 describe("ten thousand topics", () => {
-  it("are made in few transactions and found again", async () => {
+  // About three seconds of one core, all in one test: on a machine that does much else besides, that alone may take half a minute.
+  it("are made in few transactions and found again", { timeout: 90_000 }, async () => {
     const place = sqlitePlace()
     try {
       await run(
