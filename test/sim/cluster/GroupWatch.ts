@@ -144,6 +144,8 @@ export class GroupWatch {
   snapshotCompleted(nodeId: number, snapshot: SnapshotMeta, log: "keep" | "discard"): void {
     const { told, durable } = this.member(nodeId)
     const { index, term, membership } = snapshot
+    // What it was taken of was applied; of a group of one, or where no command came since, nobody else says so.
+    if (log === "keep") this.appliedUpTo(nodeId, told, index)
     const what = `the snapshot at ${index} that node ${nodeId} ${log === "keep" ? "took" : "received"}`
     const committed = this.committed.get(index)?.seen
     if (committed !== undefined && committed.term !== term)
@@ -298,11 +300,21 @@ export class GroupWatch {
     }
   }
 
+  /** A member applied all of its log up to here. */
+  private appliedUpTo(nodeId: number, told: LogView, index: number): void {
+    if (index <= this.committedIndex) return
+    for (let at = this.committedIndex + 1; at <= index; at++) {
+      const seen = told.entries.get(at)
+      if (seen !== undefined) this.commit(nodeId, seen, told.term)
+    }
+    this.checkDurable(nodeId, told, index)
+    this.committedIndex = index
+  }
+
   /** The state machine of a member got these. */
   applied(nodeId: number, commands: ReadonlyArray<CommandEntry>): void {
     const view = this.member(nodeId)
     const { told } = view
-    const before = this.committedIndex
     for (const command of commands) {
       const seen = seenOf(command)
       if (seen.index <= view.appliedIndex)
@@ -315,15 +327,7 @@ export class GroupWatch {
       view.appliedIndex = seen.index
       this.commit(nodeId, seen, told.term)
     }
-    const last = commands.at(-1)?.index ?? 0
-    for (let index = before + 1; index <= last; index++) {
-      const seen = told.entries.get(index)
-      if (seen !== undefined) this.commit(nodeId, seen, told.term)
-    }
-    if (last > before) {
-      this.checkDurable(nodeId, told, last)
-      this.committedIndex = last
-    }
+    this.appliedUpTo(nodeId, told, commands.at(-1)?.index ?? 0)
     if (this.electionWatch.leaderOf(told.term) === nodeId) this.leaderApplies(nodeId)
   }
 
