@@ -1,6 +1,7 @@
 /**
  * What a listener is told, as plain data: four kinds of transport, the same limits for all.
  */
+import type { RefusalReason } from "./ConnectionLimits.js"
 import type { ConnectionOptions } from "./ConnectionOptions.js"
 import type { ProxyProtocolOptions } from "./ProxyProtocolOptions.js"
 import type { TlsOptions } from "./TlsOptions.js"
@@ -36,6 +37,8 @@ interface CommonListenOptions extends Partial<ConnectionOptions> {
   readonly handshakeTimeoutMs?: number | undefined
   /** How many may be in them; with one more, the one that takes longest is ended. Default: no limit. */
   readonly handshakesMax?: number | undefined
+  /** Told of each connection that is refused before its protocol hears of it, besides the log. */
+  readonly onRefused?: ((reason: RefusalReason, address: string, detail: string) => void) | undefined
   readonly proxyProtocol?: ProxyProtocolOptions | undefined
 }
 

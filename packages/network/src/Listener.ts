@@ -107,7 +107,7 @@ export const listen = (
 
     const connectionOptions = yield* checked(() => withConnectionDefaults(options))
     const bucket = yield* checked(() => rate && new TokenBucket(rate.connectionsPerSecond, rate.burst))
-    const refusals = new RefusalLog(limits, log, `${kind}:${host}:${port}`)
+    const refusals = new RefusalLog(limits, log, `${kind}:${host}:${port}`, options.onRefused)
     const admission = new Admission(limits, bucket)
     const gate = new AcceptGate(
       admission,

@@ -20,9 +20,10 @@ import { withConnectionDefaults } from "./ConnectionOptions.js"
 import type { Belonging } from "./core/Belonging.js"
 import { LineBudget } from "./core/LineBudget.js"
 import { CallerHandshake, HostHandshake, nonceBytes } from "./core/NodeHandshake.js"
+import { mayNotTrust, maySpeakTls, refusedByTls } from "./core/TlsTrouble.js"
 import { clusterMeters } from "./internal/ClusterMeters.js"
 import { Dialer } from "./internal/Dialer.js"
-import { FramedLink } from "./internal/FramedLink.js"
+import { endedByOther, FramedLink } from "./internal/FramedLink.js"
 import { LinkAdmission } from "./internal/LinkAdmission.js"
 import { listen } from "./Listener.js"
 import type { ListenError } from "./ListenError.js"
@@ -72,8 +73,6 @@ const connectionOptions = {
 }
 /** Sockets besides the links: their handshakes, and those that are on their way out. */
 const socketsBesides = 4096
-/** A host that does not like a certificate ends the connection when the caller already thinks that all is well. */
-const certificateHint = "(over TLS: is this node's certificate one of the authorities that the other node trusts?)"
 const linesAtOnce = 20
 const linesQuietMs = 5_000
 
@@ -142,7 +141,11 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
               ...options.listen,
               ...(tls === undefined ? { kind: "tcp" } : { kind: "tls", tls: { ...tls, clientCertificate: "required" } }),
               handshakeTimeoutMs,
-              handshakesMax
+              handshakesMax,
+              onRefused: (reason, address, detail) => {
+                if (reason === "tls-handshake" || reason === "client-certificate")
+                  onRefused(address, refusedByTls(reason, detail))
+              }
             },
             host
           ).pipe(
@@ -155,6 +158,8 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
             Effect.provideService(Meters, meters)
           )
 
+    const hinted = (reason: string): string =>
+      endedByOther.has(reason) ? `${reason} ${tls === undefined ? maySpeakTls : mayNotTrust}` : reason
     const dialer = yield* Dialer.make({ connection, tls, timeoutMs: handshakeTimeoutMs, onHandlerFault }, meters)
 
     yield* Effect.forkScoped(
@@ -210,7 +215,7 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
                   resume(Effect.succeed(ready))
                   return handler
                 },
-                refused: (reason) => fail(tls === undefined ? reason : `${reason} ${certificateHint}`),
+                refused: (reason) => fail(hinted(reason)),
                 ended: () => called.delete(link)
               })
               called.add(link)

@@ -36,12 +36,15 @@ const reached = (node: TestNode, host: TestNode) =>
 describe("mutual TLS between nodes", () => {
   it.scopedLive("needs a certificate of the authorities on both sides, besides the secret", () =>
     Effect.gen(function* () {
-      const host = yield* hosting()
+      const lines = new Lines()
+      const host = yield* hosting({}, lines)
       expect(yield* reached(yield* socketNode(2, { tls: certified("server2") }), host)).toBe(1)
       expect(yield* reached(yield* socketNode(3, { tls: certified("server2"), secret: "guess" }), host)).toContain(
         "cluster.secret"
       )
       expect(yield* reached(yield* socketNode(4, { tls: certified("stranger") }), host)).toContain("certificate")
+      const refused = "its certificate is not one of the authorities in this node's cluster.tls.caFile"
+      yield* until("the host says why", () => lines.with(refused).length > 0)
       const strange = yield* hosting({ tls: certified("stranger") })
       expect(yield* reached(yield* socketNode(5, { tls }), strange)).toMatch(/certificate|self.signed/)
       // A certificate for clients alone is none for a host.
@@ -61,11 +64,17 @@ describe("mutual TLS between nodes", () => {
 
   it.scopedLive("does not talk with who does not speak TLS, either way", () =>
     Effect.gen(function* () {
-      const host = yield* hosting()
+      const lines = new Lines()
+      const host = yield* hosting({}, lines)
       const plain = yield* socketNode(2)
-      expect(typeof (yield* reached(plain, host))).toBe("string")
-      const plainHost = yield* Effect.tap(socketNode(1), ({ transport }) => transport.accept(channel, () => nothing))
-      expect(typeof (yield* reached(yield* socketNode(3, { tls }), plainHost))).toBe("string")
+      expect(yield* reached(plain, host)).toMatch(/does it speak TLS, and this node not|it speaks TLS and this node does not/)
+      yield* until("the host says why", () => lines.with("it does not speak TLS and this node does").length > 0)
+      const plainLines = new Lines()
+      const plainHost = yield* Effect.tap(socketNode(1, {}, plainLines), ({ transport }) =>
+        transport.accept(channel, () => nothing)
+      )
+      expect(yield* reached(yield* socketNode(3, { tls }), plainHost)).toContain("does it speak TLS, as this node does?")
+      yield* until("it says why", () => plainLines.with("it speaks TLS and this node does not: cluster.tls.certFile").length > 0)
       const stranger = yield* knock(host.transport.port, Buffer.from("GET / HTTP/1.1\r\n\r\n"))
       yield* until("it is ended", stranger.closed)
     })

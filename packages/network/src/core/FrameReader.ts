@@ -9,7 +9,10 @@ import { Buffer } from "node:buffer"
 export const frameHeaderBytes = 4
 
 export class FrameTooLarge extends Error {
-  constructor(bytes: number, bytesMax: number) {
+  constructor(
+    readonly bytes: number,
+    bytesMax: number
+  ) {
     super(`a frame of ${bytes} bytes is larger than ${bytesMax}`)
   }
 }

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { Scope } from "effect/Scope"
 import type { ConnectionAcceptor } from "../Connection.js"
 import type { ConnectionOptions } from "../ConnectionOptions.js"
+import { calledOverTls } from "../core/TlsTrouble.js"
 import type { TlsOptions } from "../TlsOptions.js"
 import { readCertificates } from "./Certificates.js"
 import { ConnectionHome, scanIntervalMs } from "./ConnectionHome.js"
@@ -26,7 +27,10 @@ export interface DialerOptions {
 const halfOpen: object = { allowHalfOpen: true }
 
 /** Where all of a name's addresses failed, the error has a code and no text. */
-const textOf = (error: NodeJS.ErrnoException): string => error.message || error.code || String(error)
+const textOf = (error: NodeJS.ErrnoException, isTls: boolean): string => {
+  const text = error.message || error.code || String(error)
+  return isTls ? calledOverTls(error.code, text) : text
+}
 
 const addressForm = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/
 
@@ -95,7 +99,7 @@ export class Dialer {
               ready(made)
             })
       socket = made
-      made.once("error", (error) => fail(textOf(error)))
+      made.once("error", (error) => fail(textOf(error, context !== undefined)))
       made.once("close", () => fail("the connection was closed"))
     }
     if (tls === undefined) begin(undefined)

@@ -8,6 +8,7 @@ import { Buffer } from "node:buffer"
 import type { CloseReason, Connection, ConnectionHandler } from "../Connection.js"
 import { frameHeaderBytes, FrameReader, FrameTooLarge } from "../core/FrameReader.js"
 import { type CallerHandshake, handshakeFrameBytesMax, type HostHandshake } from "../core/NodeHandshake.js"
+import { isTlsRecord, speaksTls } from "../core/TlsTrouble.js"
 import { type NodeLink, type NodeLinkHandler, nodeFrameBytesMax } from "../NodeTransport.js"
 
 export interface LinkEvents {
@@ -19,9 +20,14 @@ export interface LinkEvents {
   readonly ended: () => void
 }
 
+const peerClosed = "the other node closed it"
+const peerReset = "the connection broke"
+/** Without a word why. */
+export const endedByOther: ReadonlySet<string> = new Set([peerClosed, peerReset])
+
 const reasonTexts: Partial<Record<CloseReason, string>> = {
-  "peer-closed": "the other node closed it",
-  "peer-reset": "the connection broke",
+  "peer-closed": peerClosed,
+  "peer-reset": peerReset,
   "idle-timeout": "nothing was heard of the other node",
   "connect-timeout": "the handshake took too long",
   "output-overflow": "the other node does not take what is sent",
@@ -96,7 +102,7 @@ export class FramedLink implements NodeLink, ConnectionHandler {
       })
     } catch (error) {
       if (!(error instanceof FrameTooLarge)) throw error
-      this.abort(error.message)
+      this.abort(this.handler === undefined && isTlsRecord(error.bytes) ? speaksTls : error.message)
     }
   }
 

@@ -5,6 +5,8 @@
 import type { ConnectionLimitsService, RefusalReason } from "../ConnectionLimits.js"
 
 export type LogLevel = "debug" | "warning" | "error"
+/** Besides the log. */
+export type OnRefused = (reason: RefusalReason, address: string, detail: string) => void
 export type LogLine = (level: LogLevel, message: string, annotations: Record<string, string | number>) => void
 
 const quietMs = 10_000
@@ -26,11 +28,13 @@ export class RefusalLog {
   constructor(
     private readonly limits: ConnectionLimitsService,
     private readonly log: LogLine,
-    private readonly listener: string
+    private readonly listener: string,
+    private readonly onRefused: OnRefused | undefined = undefined
   ) {}
 
   refused(reason: RefusalReason, address: string, nowMs: number, detail = ""): void {
     this.limits.refused(reason)
+    this.onRefused?.(reason, address, detail)
     const count = (this.unsaidByReason.get(reason) ?? 0) + 1
     if (nowMs < (this.quietUntilByReason.get(reason) ?? 0)) {
       this.unsaidByReason.set(reason, count)
