@@ -9,7 +9,7 @@ import { defaultOptions as raftDefaults, type RaftNodeOptions } from "@effectmq/
 import { RaftStore, type RaftStoreError } from "@effectmq/raft/RaftStore"
 import type { RaftTransport } from "@effectmq/raft/RaftTransport"
 import type { Meters } from "@effectmq/metrics/Meters"
-import type { MetadataError } from "@effectmq/schemas/errors/MetadataError"
+import { type MetadataError, MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import type { Node } from "@effectmq/schemas/metadata/Node"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Context from "effect/Context"
@@ -32,7 +32,7 @@ import * as MemberPeer from "./internal/MemberPeer.js"
 import { noSpaceHere, readUnavailableOf } from "./internal/raftErrors.js"
 import { register, usable } from "./internal/Registration.js"
 import { Roll } from "./internal/Roll.js"
-import { standing } from "./internal/Standing.js"
+import { outside, standing } from "./internal/Standing.js"
 import * as Submitter from "./internal/Submitter.js"
 import { watchOwnFencing } from "./internal/watchOwnFencing.js"
 import { LocalPeer } from "./LocalPeer.js"
@@ -79,15 +79,29 @@ export interface MetadataMemberServices {
   readonly usable: Effect.Effect<void, MetadataError>
 }
 
+/** It is no matter of majorities where this node takes no part. */
+const toldOutside =
+  (raft: RaftNode.RaftNodeService) =>
+  <E extends MetadataError>(error: E): E | MetadataUnavailable => {
+    const why = outside(raft.status())
+    return why !== undefined && error._tag === "MetadataUnavailable" && error.reason === "no-leader"
+      ? new MetadataUnavailable({ reason: "no-leader", message: `this node ${why}` })
+      : error
+  }
+
 /** Raft itself bounds the time of a read. */
 const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService): MetadataService => ({
   image: () => machine.view.image(),
-  sync: Effect.mapBoth(raft.readBarrier, { onFailure: readUnavailableOf, onSuccess: () => machine.view.image() }),
+  sync: Effect.mapBoth(raft.readBarrier, {
+    onFailure: (error) => toldOutside(raft)(readUnavailableOf(error)),
+    onSuccess: () => machine.view.image()
+  }),
   isStale: () => MemberPeer.isStale(raft.status()),
   fault: () => {
-    const { fenced, noSpace } = raft.status()
+    const status = raft.status()
+    const { fenced, noSpace } = status
     if (fenced !== undefined) return `takes no part in the metadata any more: ${fenced}`
-    return noSpace === undefined ? undefined : `can take no changes of the metadata: ${noSpace}`
+    return noSpace === undefined ? outside(status) : `can take no changes of the metadata: ${noSpace}`
   },
   changes: machine.view.changes,
   onChange: (listener) => machine.view.onChange(listener)
@@ -156,7 +170,7 @@ export const make = (
     const leaders = Leaders.ofMember(raft)
     const forwarder = new Forwarder(peers, leaders)
     yield* Effect.forkScoped(forwarder.run(scope))
-    const controller = Submitter.make({
+    const submitter = Submitter.make({
       nodeId,
       view: machine.view,
       machine,
@@ -170,6 +184,9 @@ export const make = (
         commandsWaitingMax: options.machine?.commandsWaitingMax ?? machineDefaults.commandsWaitingMax
       }
     })
+    const controller: ControllerService = {
+      submit: (command) => Effect.mapError(submitter.submit(command), toldOutside(raft))
+    }
     const metadata = metadataOf(machine, raft)
     const membership = () => raft.status().membership
     const local = { report: MemberPeer.report(raft, machine) }

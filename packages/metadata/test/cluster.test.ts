@@ -109,6 +109,8 @@ describe("three members", () => {
     expect(Either.isLeft(sync) && sync.left).toMatchObject({ _tag: "MetadataUnavailable", reason: "no-leader" })
     await until(() => leader.metadata.isStale())
     expect(names(leader)).toContain("default/before")
+    const { term } = leader.raft.status()
+    expect(await Effect.runPromise(leader.control.status)).toMatchObject({ stale: true, leaderId: 0, term })
 
     const [one] = others(three.running.values(), leader) as [RunningNode]
     await three.leader()
@@ -164,6 +166,12 @@ describe("a member that joins", () => {
     expect(fourth.raft.status().membership.voters).not.toContain(leader.nodeId)
     expect(fourth.metadata.image().nodesById.has(String(leader.nodeId))).toBe(false)
     expect(await Effect.runPromise(Effect.flip(fourth.control.removeNode(leader.nodeId)))).toMatchObject({ _tag: "UnknownNode" })
+    // Its readers are told why, until it is stopped.
+    await until(() => leader.metadata.fault()?.startsWith("is no member of the cluster, whose members are ") === true)
+    const stopIt = expect.stringContaining("stop it if it was taken out")
+    expect(await Effect.runPromise(Effect.flip(leader.metadata.sync))).toMatchObject({ reason: "no-leader", message: stopIt })
+    expect((await Effect.runPromise(leader.control.status)).nodes.map(({ report }) => report?.fault)).toContainEqual(stopIt)
+    expect(fourth.metadata.fault()).toBeUndefined()
   })
 
   it("takes itself out, leading or not, and is on nobody's list any more", async () => {

@@ -2,7 +2,7 @@
 import type { FollowerStatus, RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
 import { RaftUnavailable } from "@effectmq/raft/RaftUnavailable"
 import * as Effect from "effect/Effect"
-import { expect, it } from "vitest"
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { ImageView } from "../src/internal/ImageView.js"
 import * as MemberPeer from "../src/internal/MemberPeer.js"
 import type { MetadataMachine } from "../src/MetadataMachine.js"
@@ -34,20 +34,38 @@ const remove = async (nodeId: number, ...followers: ReadonlyArray<FollowerStatus
   const membership = { voters: [1, 2, 3], outgoingVoters: [], learners: [], members: [1, 2, 3].map(memberOf) }
   const peer = peerWith({ nodeId: 1, role: "leader", membership, followers }, (change) => asked.push(change))
   const change = { _tag: "Remove", nodeId } as const
-  const outcome = await Effect.runPromise(Effect.either(peer.changeMembership({ change, waitMsMax: 0 })))
-  return { outcome, asked: asked.length }
+  const outcome = Effect.runPromise(Effect.either(peer.changeMembership({ change, waitMsMax: 0 })))
+  await vi.advanceTimersByTimeAsync(10_000)
+  return { outcome: await outcome, asked: asked.length }
 }
 
-it("a dead voter is taken out, and a living one where a majority of those that stay is there", async () => {
-  expect(await remove(3, follower(2, 9, 50), follower(3, 9, 60_000))).toMatchObject({ outcome: { _tag: "Right" }, asked: 1 })
-  expect(await remove(2, follower(2, 9, 50), follower(3, 9, 50))).toMatchObject({ outcome: { _tag: "Right" }, asked: 1 })
-})
+/** Heard of a moment ago, and never again. */
+const justDied = (nodeId: number): FollowerStatus => {
+  const diedMs = performance.now()
+  return {
+    ...follower(nodeId, 9, 0),
+    get silentMs() {
+      return performance.now() - diedMs
+    }
+  }
+}
 
-it("a voter is not taken out where that leaves no majority that is there", async () => {
-  const refused = { outcome: { left: { _tag: "MetadataUnavailable", reason: "busy" } }, asked: 0 }
-  expect(await remove(2, follower(2, 9, 50), follower(3, 9, 60_000))).toMatchObject(refused)
-  // It never answered this leader.
-  expect(await remove(2, follower(2, 9, 50), follower(3, 0, 50))).toMatchObject(refused)
+describe("a voter", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }))
+  afterEach(() => void vi.useRealTimers())
+
+  it("that is dead is taken out, and a living one where a majority of those that stay is there", async () => {
+    expect(await remove(3, follower(2, 9, 50), follower(3, 9, 60_000))).toMatchObject({ outcome: { _tag: "Right" }, asked: 1 })
+    expect(await remove(2, follower(2, 9, 50), follower(3, 9, 50))).toMatchObject({ outcome: { _tag: "Right" }, asked: 1 })
+  })
+
+  it("is not taken out where that leaves no majority that is there", async () => {
+    const refused = { outcome: { left: { _tag: "MetadataUnavailable", reason: "busy" } }, asked: 0 }
+    expect(await remove(2, follower(2, 9, 50), follower(3, 9, 60_000))).toMatchObject(refused)
+    expect(await remove(2, follower(2, 9, 50), justDied(3))).toMatchObject(refused)
+    // It never answered this leader.
+    expect(await remove(2, follower(2, 9, 50), follower(3, 0, 50))).toMatchObject(refused)
+  })
 })
 
 it("a member that has its first entry alone, or a snapshot of that, holds nothing of a cluster", async () => {

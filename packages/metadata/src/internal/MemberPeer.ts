@@ -16,7 +16,7 @@ import { follow } from "./FollowSource.js"
 import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
-import { settledMembership } from "./Standing.js"
+import { outside, settledMembership } from "./Standing.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
 import { uptimeMs } from "./uptime.js"
 
@@ -36,16 +36,19 @@ const confirmMsMax = 500
 /** Of the entry that every first member writes for itself. */
 const bootstrapIndex = 1
 const catchUpPollMs = 50
-/** A member that was not heard of for so long is taken for gone where another one is to be taken out. */
-const silentMsMax = 5_000
+/** A member that does not answer for so long is taken for gone where another one is to be taken out. */
+const answerMsMax = 5_000
 
 const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
 
 export const isStale = (status: RaftStatus): boolean => status.leaderId === 0 || (status.fenced ?? status.noSpace) !== undefined
 
 /** What a node says of itself where it cannot do its part, for now or for good. */
-const faultOf = ({ fenced, noSpace }: RaftStatus): { readonly fault?: string } =>
-  fenced !== undefined ? { fault: fenced } : noSpace === undefined ? {} : { fault: `waits for space: ${noSpace}` }
+const faultOf = (status: RaftStatus): { readonly fault?: string } => {
+  const { fenced, noSpace } = status
+  const fault = fenced ?? (noSpace === undefined ? outside(status) : `waits for space: ${noSpace}`)
+  return fault === undefined ? {} : { fault }
+}
 
 const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
   const member = membership.members.find(({ nodeId }) => nodeId === leaderId)
@@ -76,14 +79,15 @@ const isSo = ({ voters, outgoingVoters, learners, members }: Membership, change:
 
 /**
  * Why a voter cannot be taken out now: those that stay would have no majority of members that are there, so that nobody could lead any
- * more. A member that never came up could then not even begin, since it asks the others' leader whether it is known.
+ * more. A member that never came up could then not even begin, since it asks the others' leader whether it is known. There is who
+ * answered in the last `withinMs`.
  */
-const leavesNoMajority = (status: RaftStatus, nodeId: number): MetadataUnavailable | undefined => {
+const leavesNoMajority = (status: RaftStatus, nodeId: number, withinMs: number): MetadataUnavailable | undefined => {
   const { membership, followers, nodeId: own } = status
   if (!membership.voters.includes(nodeId)) return undefined
   const rest = membership.voters.filter((voter) => voter !== nodeId)
   const isThere = (voter: number) =>
-    voter === own || followers.some((one) => one.nodeId === voter && one.matchIndex > 0 && one.silentMs < silentMsMax)
+    voter === own || followers.some((one) => one.nodeId === voter && one.matchIndex > 0 && one.silentMs < withinMs)
   const missing = rest.filter((voter) => !isThere(voter))
   // Nor is the last one taken out: Raft says so.
   if (missing.length * 2 < rest.length || rest.length === 0) return undefined
@@ -166,6 +170,21 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       return isNear ? Effect.void : Effect.zipRight(Effect.sleep(catchUpPollMs), caughtUp(nodeId))
     })
 
+  /** Until enough of those that stay have answered from now on: one that just died was heard of a moment ago. */
+  const aMajorityStays = (nodeId: number): Effect.Effect<void, MetadataUnavailable> =>
+    Effect.gen(function* () {
+      const sinceMs = yield* uptimeMs
+      while (true) {
+        const status = raft.status()
+        if (status.role !== "leader") return yield* Effect.fail(noLeaderHere(status))
+        const passedMs = (yield* uptimeMs) - sinceMs
+        const objection = leavesNoMajority(status, nodeId, passedMs)
+        if (objection === undefined) return
+        if (passedMs >= answerMsMax) return yield* Effect.fail(objection)
+        yield* Effect.sleep(catchUpPollMs)
+      }
+    })
+
   return {
     submit: ({ term, commands, waitMsMax }) =>
       Effect.flatMap(uptimeMs, (now) => submitAll(term, now + Math.min(waitMsMost, waitMsMax), commands)),
@@ -231,9 +250,8 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
         if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
         const nodeId = "member" in change ? change.member.nodeId : change.nodeId
         if (isSo(status.membership, change)) return Effect.void
-        const objection = change._tag === "Remove" ? leavesNoMajority(status, nodeId) : undefined
-        if (objection !== undefined) return Effect.fail(objection)
         const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
+        if (change._tag === "Remove") return Effect.zipRight(aMajorityStays(nodeId), changed)
         if (change._tag !== "Promote") return changed
         const late = new MetadataUnavailable({
           reason: "timeout",

@@ -32,6 +32,14 @@ const leaderlessLooks = 3
 const isMember = ({ membership }: RaftStatus, nodeId: number): boolean =>
   membership.members.some((member) => member.nodeId === nodeId)
 
+/** Of a node whose log says who the members are, and does not name it: it was taken out, or is not taken in yet. */
+export const outside = (status: RaftStatus): string | undefined => {
+  const { nodeId, membership, membershipIndex } = status
+  if (membership.members.length === 0 || isMember(status, nodeId)) return undefined
+  const memberIds = membership.members.map((member) => member.nodeId).join(", ")
+  return `is no member of the cluster, whose members are ${memberIds} since entry ${membershipIndex}: stop it if it was taken out`
+}
+
 /** Where the membership that a node knows is committed and not on its way to another: the index of its entry. */
 export const settledMembership = (status: RaftStatus): { readonly membershipIndex?: number } => {
   const { membership, membershipIndex, commitIndex } = status

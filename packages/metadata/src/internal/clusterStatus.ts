@@ -71,7 +71,7 @@ export const clusterStatus = (parts: ClusterStatusParts): Effect.Effect<ClusterS
       clusterId: image.cluster?.clusterId ?? "",
       askedNodeId: own,
       leaderId: newest.leaderId,
-      term: newest.term,
+      term: newest.leaderId === 0 ? Math.max(0, ...reports.map((report) => report.term)) : newest.term,
       stale: synced._tag === "Left",
       nodes: nodes.map((node) =>
         end === undefined || node.report === undefined ? node : { ...node, lag: Math.max(0, end - node.report.appliedIndex) }
