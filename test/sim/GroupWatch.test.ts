@@ -44,6 +44,18 @@ it("takes what a leader alone has made a snapshot of for committed, also a membe
   expect(watched([1])).toEqual([])
 })
 
+it("takes the first membership for committed from the beginning, also on a member that hears nobody yet", () => {
+  const violations = new Violations(() => undefined)
+  const group = new GroupWatch(violations)
+  const membership = membershipOf([1, 2, 3], [])
+  group.storeOpened(1, nothing)
+  const write = { entries: [{ kind: "membership", index: 1, term: 0, membership } as const] }
+  group.storeTold(1, write)
+  group.storeDurable(1, write)
+  group.snapshotCompleted(1, { index: 1, term: 0, membership, chunks: 1, bytes: 1 }, "keep")
+  expect(violations.all).toEqual([])
+})
+
 it("tells of a snapshot of what no majority has", () => {
   expect(watched([1, 2, 3])).toEqual(["node 1 calls entry 3 of term 1 committed, durable on 1 of 1,2,3 learning 4"])
 })

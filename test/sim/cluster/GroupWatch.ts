@@ -307,7 +307,8 @@ export class GroupWatch {
       const seen = told.entries.get(at)
       if (seen !== undefined) this.commit(nodeId, seen, told.term)
     }
-    this.checkDurable(nodeId, told, index)
+    // The first membership is committed from the beginning.
+    if (index > 1) this.checkDurable(nodeId, told, index)
     this.committedIndex = index
   }
 
