@@ -49,5 +49,5 @@ export const refusedByTls = (reason: "tls-handshake" | "client-certificate", det
     return speaksNoTls
   if (/alert (unknown ca|bad certificate|certificate unknown|certificate expired)/.test(detail))
     return `it does not take this node's certificate: is that of the authorities in its cluster.tls.caFile? (${detail})`
-  return `TLS failed (${detail})`
+  return `it did not go through with TLS: does it take this node's certificate? (${detail})`
 }
