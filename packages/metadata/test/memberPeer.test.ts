@@ -60,7 +60,7 @@ describe("a voter", () => {
   })
 
   it("is not taken out where that leaves no majority that is there", async () => {
-    const refused = { outcome: { left: { _tag: "MetadataUnavailable", reason: "busy" } }, asked: 0 }
+    const refused = { outcome: { left: { _tag: "InvalidMembership", nodeId: 2 } }, asked: 0 }
     expect(await remove(2, follower(2, 9, 50), follower(3, 9, 60_000))).toMatchObject(refused)
     expect(await remove(2, follower(2, 9, 50), justDied(3))).toMatchObject(refused)
     // It never answered this leader.

@@ -82,7 +82,7 @@ const isSo = ({ voters, outgoingVoters, learners, members }: Membership, change:
  * more. A member that never came up could then not even begin, since it asks the others' leader whether it is known. There is who
  * answered in the last `withinMs`.
  */
-const leavesNoMajority = (status: RaftStatus, nodeId: number, withinMs: number): MetadataUnavailable | undefined => {
+const leavesNoMajority = (status: RaftStatus, nodeId: number, withinMs: number): InvalidMembership | undefined => {
   const { membership, followers, nodeId: own } = status
   if (!membership.voters.includes(nodeId)) return undefined
   const rest = membership.voters.filter((voter) => voter !== nodeId)
@@ -91,8 +91,9 @@ const leavesNoMajority = (status: RaftStatus, nodeId: number, withinMs: number):
   const missing = rest.filter((voter) => !isThere(voter))
   // Nor is the last one taken out: Raft says so.
   if (missing.length * 2 < rest.length || rest.length === 0) return undefined
-  const message = `without node ${nodeId} there would be no majority, for of the others ${missing.join(", ")} cannot be reached`
-  return new MetadataUnavailable({ reason: "busy", message })
+  const silent = missing.length === 1 ? `${missing[0]} does not answer` : `${missing.join(", ")} do not answer`
+  const reason = `node ${nodeId} cannot be taken out: of the voters that stay ${silent}, so that they would have no majority`
+  return new InvalidMembership({ nodeId, reason })
 }
 
 /** This node takes part no more: for the caller that is as if the leader were lost. */
@@ -171,7 +172,7 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
     })
 
   /** Until enough of those that stay have answered from now on: one that just died was heard of a moment ago. */
-  const aMajorityStays = (nodeId: number): Effect.Effect<void, MetadataUnavailable> =>
+  const aMajorityStays = (nodeId: number): Effect.Effect<void, MetadataUnavailable | InvalidMembership> =>
     Effect.gen(function* () {
       const sinceMs = yield* uptimeMs
       while (true) {
