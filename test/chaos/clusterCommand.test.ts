@@ -81,9 +81,16 @@ describe("effectmq cluster", () => {
     await told(1, "cluster", "export", "--file", file)
     restored = await BrokerProcess.prepare({ settings: { "log.level": "warn" } })
     const restoring = await restored.command("cluster", "restore", "--file", file, "--data-dir", restored.dataDir)
-    expect(restoring).toMatchObject({ code: 0, stdout: expect.stringContaining("2 users") })
+    expect(restoring).toMatchObject({ code: 0, stdout: expect.stringMatching(/2 users.* for a cluster of node 1 alone/) })
     const twice = await restored.command("cluster", "restore", "--file", file, "--data-dir", restored.dataDir)
     expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining("give an empty one") })
+    const three = ["--set", "cluster.nodes=1@127.0.0.1:1,2@127.0.0.1:2,3@127.0.0.1:3"]
+    const restoreInto = (name: string, ...settings: ReadonlyArray<string>) =>
+      nodes.node(1).command("cluster", "restore", "--file", file, "--data-dir", join(folder, name), ...settings)
+    const ofThree = expect.stringContaining("for a cluster of the nodes 1, 2, 3: each of them needs the same restore")
+    expect(await restoreInto("first", ...three)).toMatchObject({ code: 0, stdout: ofThree })
+    const joining = expect.stringContaining("gets the metadata from the others")
+    expect(await restoreInto("late", ...three, "--set", "cluster.join=true")).toMatchObject({ code: 1, stderr: joining })
     await restored.start()
     const listed = await restored.command("user", "list", "--json")
     expect((JSON.parse(listed.stdout) as ReadonlyArray<{ readonly name: string }>).map(({ name }) => name)).toEqual([

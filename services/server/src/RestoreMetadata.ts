@@ -14,6 +14,8 @@ import { StartError, startErrorOf } from "./StartError.js"
 
 export interface RestoredMetadata extends SnapshotRestore.Restored {
   readonly dataDir: string
+  /** Who takes part in what begins with it. */
+  readonly memberIds: ReadonlyArray<number>
 }
 
 export const restoreMetadata = (
@@ -21,6 +23,10 @@ export const restoreMetadata = (
   file: string
 ): Effect.Effect<RestoredMetadata, StartError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
+    if (settings["cluster.join"] || settings["cluster.observer"]) {
+      const message = "a node with cluster.join or cluster.observer gets the metadata from the others: nothing is to be restored"
+      return yield* Effect.fail(new StartError({ message }))
+    }
     const files = yield* FileSystem.FileSystem
     const bytes = yield* Effect.mapError(
       files.readFile(file),
@@ -29,7 +35,7 @@ export const restoreMetadata = (
     const listed = membersOf(settings["cluster.nodes"])
     const members = listed.length === 0 ? [{ nodeId: settings["node.id"], address: "" }] : listed
     const restored = yield* Effect.mapError(SnapshotRestore.restore([bytes], members), startErrorOf)
-    return { ...restored, dataDir: resolve(settings["data.dir"]) }
+    return { ...restored, dataDir: resolve(settings["data.dir"]), memberIds: members.map(({ nodeId }) => nodeId) }
   }).pipe(
     Effect.provide(
       Layer.mapError(Layer.provide(raftStore(settings), DirectoryLock.layer(resolve(settings["data.dir"]))), startErrorOf)

@@ -173,8 +173,12 @@ const restore = Command.make("restore", { file, ...settingsOptions }, (options) 
     const settings = yield* loadSettings(options)
     const { restoreMetadata } = yield* Effect.promise(() => import("@effectmq/server/RestoreMetadata"))
     const restored = yield* Effect.mapError(restoreMetadata(settings, options.file), (error) => failed(error.message))
+    const { topics, users, version, dataDir, memberIds } = restored
     yield* line(
-      `${restored.topics} topics and ${restored.users} users, as of event ${restored.version}, are restored into ${restored.dataDir}. Start the node; the others of cluster.nodes need the same restore first.`
+      `${topics} topics and ${users} users, as of event ${version}, are restored into ${dataDir}, ` +
+        (memberIds.length === 1
+          ? `for a cluster of node ${memberIds[0]} alone.`
+          : `for a cluster of the nodes ${memberIds.join(", ")}: each of them needs the same restore before its first start.`)
     )
   })
 ).pipe(Command.withDescription("make an empty data directory begin with the metadata of a file"))
