@@ -72,6 +72,22 @@ describe("an observer", () => {
     for (const [at, [before]] of versions.entries()) if (at > 0) expect(before).toBe(versions[at - 1]?.[1])
   })
 
+  it("leaves a member that was taken out and still runs", async () => {
+    const three = cluster([1, 2, 3])
+    await three.startAll()
+    const observer = await three.startObserver(9)
+    await Effect.runPromise(observer.usable)
+    // One of them is the one that it follows, or will be.
+    const leader = await three.leader()
+    for (const gone of [...three.running.values()].filter((node) => node !== leader)) {
+      await Effect.runPromise(leader.control.removeNode(gone.nodeId))
+      await until(() => gone.metadata.isStale())
+    }
+    await submit(leader, topic("without"))
+    await until(() => names(observer).includes("default/without"))
+    await until(() => !observer.metadata.isStale())
+  })
+
   it("says that it may be old while it is cut off, refuses changes in bounded time, and catches up", async () => {
     const three = cluster([1, 2, 3], { liveness: { heartbeatMs: 50, silentMsMax: 500 } })
     const nodes = await three.startAll()

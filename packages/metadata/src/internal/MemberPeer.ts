@@ -41,7 +41,9 @@ const answerMsMax = 5_000
 
 const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandidate" ? "candidate" : role)
 
-export const isStale = (status: RaftStatus): boolean => status.leaderId === 0 || (status.fenced ?? status.noSpace) !== undefined
+/** Who was taken out goes on believing in the leader it heard last, for nobody tells it of another. */
+export const isStale = (status: RaftStatus): boolean =>
+  status.leaderId === 0 || (status.fenced ?? status.noSpace ?? outside(status)) !== undefined
 
 /** What a node says of itself where it cannot do its part, for now or for good. */
 const faultOf = (status: RaftStatus): { readonly fault?: string } => {
