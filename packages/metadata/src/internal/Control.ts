@@ -43,6 +43,11 @@ const stillListed = new MetadataUnavailable({
   message:
     "this node was taken out of the cluster, whose list of nodes may still name it: take it out once more through another node"
 })
+const listedStill = (nodeId: number, { message }: MetadataUnavailable) =>
+  new MetadataUnavailable({
+    reason: "unknown",
+    message: `node ${nodeId} takes part no more, but the cluster's list may still name it: take it out once more (${message})`
+  })
 const leaderMsMax = 15_000
 /** For one of the nodes that stay. */
 const otherMsMax = 3_000
@@ -126,9 +131,10 @@ export const make = (parts: ControlParts): Control => {
         yield* atLeader((peer) => peer.changeMembership({ change: { _tag: "Remove", nodeId }, waitMsMax: 0 }))
         const unregister = { _tag: "UnregisterNode", ...(yield* stamp), nodeId } as const
         if (nodeId === own && wasMember) return yield* unregisterThrough(others, unregister)
-        yield* Effect.catchTag(controller.submit(unregister), "UnknownNode", (error) =>
-          wasMember ? Effect.void : Effect.fail(error)
-        )
+        yield* Effect.catchTags(controller.submit(unregister), {
+          UnknownNode: (error) => (wasMember ? Effect.void : Effect.fail(error)),
+          MetadataUnavailable: (error) => Effect.fail(wasMember ? listedStill(nodeId, error) : error)
+        })
       }),
     setAddress: (member) => atLeader((peer) => peer.changeMembership({ change: { _tag: "SetAddress", member }, waitMsMax: 0 })),
     transferLeadership: (nodeId) => atLeader((peer) => peer.transferLeadership({ toNodeId: nodeId })),
