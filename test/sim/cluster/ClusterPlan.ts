@@ -6,22 +6,15 @@ import { defaultOptions, type RaftNodeOptions } from "@effectmq/raft/RaftNodeOpt
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { goodLink, type LinkQuality } from "@effectmq/testing/SimulatedNetwork"
 import type { StoreFaults } from "@effectmq/testing/SimulatedRaftStore"
+import type { CommonAction, FaultPlan } from "./Nemesis.js"
 
 export type Action =
+  | CommonAction
   | "kill"
   | "killSoon"
   | "killAll"
   | "stop"
   | "pause"
-  | "partition"
-  | "isolateLeader"
-  | "cutOneWay"
-  | "cutClients"
-  | "heal"
-  | "links"
-  | "slowLink"
-  | "jumpClock"
-  | "drift"
   | "slowProcess"
   | "diskFull"
   | "diskErrors"
@@ -35,21 +28,10 @@ export type Action =
   | "strikeCommit"
   | "snapshot"
 
-export type Weighted<A> = ReadonlyArray<readonly [weight: number, value: A]>
-
-export interface ClusterPlan {
+export interface ClusterPlan extends FaultPlan<Action> {
   readonly nodes: number
   readonly nodesMax: number
-  readonly faultsMs: number
-  /** Between two actions: up to this. */
-  readonly actionGapMsMax: number
-  readonly actions: Weighted<Action>
-  readonly links: LinkQuality
-  readonly worstLinks: LinkQuality
   readonly store: StoreFaults
-  /** How long a killed node stays down: up to this. */
-  readonly downMsMax: number
-  readonly pauseMsMax: number
   readonly raft: Omit<RaftNodeOptions, "nodeId" | "initialMembers" | "contacts">
   readonly clients: number
   readonly keys: number

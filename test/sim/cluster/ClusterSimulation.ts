@@ -14,7 +14,7 @@ import { type ClusterPlan, makePlan } from "./ClusterPlan.js"
 import { GroupWatch } from "./GroupWatch.js"
 import { ImageWatch } from "./ImageWatch.js"
 import { Member } from "./Member.js"
-import { Nemesis } from "./Nemesis.js"
+import { ClusterNemesis } from "./ClusterNemesis.js"
 import { Violations } from "./Violations.js"
 
 export interface ClusterOutcome {
@@ -49,7 +49,7 @@ class ClusterSimulation {
   private readonly transport: SimulatedRaftTransport
   private readonly members: Array<Member> = []
   private readonly clients: Clients
-  private readonly nemesis: Nemesis
+  private readonly nemesis: ClusterNemesis
   private readonly first: ReadonlyArray<RaftMember>
 
   constructor(readonly seed: number) {
@@ -71,12 +71,12 @@ class ClusterSimulation {
       images,
       members: () => members.filter((member) => !member.removed)
     })
-    this.nemesis = new Nemesis({
+    this.nemesis = new ClusterNemesis({
       world,
       network,
       random: new SeededRandom(seed, 12),
       plan,
-      members,
+      nodes: members,
       clients: process,
       newMember: () => this.newMember([]),
       fault: (text) => this.violations.add(text)

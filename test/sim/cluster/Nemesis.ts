@@ -1,53 +1,69 @@
 /**
- * Makes things go wrong, and right again, as the plan says.
+ * Makes things go wrong, and right again, as a plan says: what is the same for nodes of every kind, their links and their clocks. What
+ * else happens to nodes, those that extend this say.
  */
-import type { MembershipChange, RaftNodeService } from "@effectmq/raft/RaftNode"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { goodLink, type LinkQuality, type SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
+import type { VirtualProcess } from "@effectmq/testing/VirtualProcess"
 import type { VirtualWorld } from "@effectmq/testing/VirtualWorld"
-import * as Exit from "effect/Exit"
-import type { Action, ClusterPlan } from "./ClusterPlan.js"
-import type { Member } from "./Member.js"
-import { sayFailure } from "./SayFailure.js"
-import { Strikes } from "./Strikes.js"
 
-export interface NemesisParts {
+/** Of links and clocks. */
+export type CommonAction =
+  | "partition"
+  | "isolateLeader"
+  | "cutOneWay"
+  | "cutClients"
+  | "heal"
+  | "links"
+  | "slowLink"
+  | "jumpClock"
+  | "drift"
+
+export type Weighted<A> = ReadonlyArray<readonly [weight: number, value: A]>
+
+/** What a plan of any kind draws. */
+export interface FaultPlan<Action> {
+  readonly faultsMs: number
+  /** Between two actions: up to this. */
+  readonly actionGapMsMax: number
+  readonly actions: Weighted<Action>
+  readonly links: LinkQuality
+  readonly worstLinks: LinkQuality
+  /** How long a killed node stays down: up to this. */
+  readonly downMsMax: number
+  readonly pauseMsMax: number
+}
+
+interface Node {
+  readonly nodeId: number
+  readonly process: VirtualProcess
+}
+
+export interface NemesisParts<N extends Node, Action> {
   readonly world: VirtualWorld
   readonly network: SimulatedNetwork
   readonly random: SeededRandom
-  readonly plan: ClusterPlan
-  readonly members: Array<Member>
-  readonly clients: Member["process"]
-  /** A member that begins with nothing. */
-  readonly newMember: () => Member
-  readonly fault: (text: string) => void
+  readonly plan: FaultPlan<Action>
+  readonly nodes: ReadonlyArray<N>
+  readonly clients: VirtualProcess
 }
 
-export class Nemesis {
+export abstract class Nemesis<N extends Node, Action extends string, Parts extends NemesisParts<N, Action>> {
   private quality: LinkQuality
-  private isDone = false
-  /** Membership changes on their way. */
-  private changing = false
   readonly counts = new Map<string, number>()
-  private readonly strikes: Strikes
 
-  constructor(private readonly parts: NemesisParts) {
+  constructor(protected readonly parts: Parts) {
     this.quality = parts.plan.links
-    this.strikes = new Strikes({
-      parts,
-      present: () => this.present,
-      leader: () => this.leader,
-      isDone: () => this.isDone,
-      killAndRestart: (member) => this.killAndRestart(member),
-      change: (change) => this.change(change),
-      ask: (change) => this.ask(change)
-    })
   }
 
-  /** To be called in the middle of a leader's turn. */
-  leaderApplies(nodeId: number): void {
-    if (!this.isDone) this.strikes.leaderApplies(nodeId)
-  }
+  /** Nodes that were not taken out. */
+  protected abstract readonly present: ReadonlyArray<N>
+  abstract readonly leader: N | undefined
+  protected abstract readonly clockJumpsMs: ReadonlyArray<number>
+  /** How a slow link differs from the worst of the plan. */
+  protected abstract readonly slowLink: Partial<LinkQuality>
+
+  protected abstract act(action: Action, node: N, other: N): void
 
   /** Acts until its time is over. */
   async run(): Promise<void> {
@@ -55,125 +71,60 @@ export class Nemesis {
     this.applyLinks()
     while (world.nowMs < plan.faultsMs) {
       await world.sleep(random.next() * plan.actionGapMsMax)
-      this.act(random.weighted(plan.actions))
+      const action = random.weighted(plan.actions)
+      const { present } = this
+      const node = random.pick(present)
+      const other = random.pick(present)
+      this.counts.set(action, (this.counts.get(action) ?? 0) + 1)
+      this.act(action, node, other)
     }
-    this.isDone = true
   }
 
-  /** Everything works from now on. */
-  async heal(): Promise<void> {
-    const { members, network, world } = this.parts
-    world.note("--- faults stop")
-    network.heal()
+  protected mendLinks(): void {
+    this.parts.network.heal()
     this.quality = goodLink
     this.applyLinks()
-    for (const member of members) {
-      const { process, storeFaults } = member
-      process.resume()
-      process.setRate(1)
-      process.taskMs = 0
-      Object.assign(storeFaults, { latencyMsMax: 1, errorChance: 0, full: false })
-      if (member.removed) member.kill()
-      else if (member.raft?.status().fenced !== undefined) this.kill(member)
-    }
-    for (const member of members) if (!member.removed && !member.process.alive) await this.start(member)
-  }
-
-  get isChanging(): boolean {
-    return this.changing
-  }
-
-  get leader(): Member | undefined {
-    let found: Member | undefined
-    for (const member of this.parts.members) {
-      const status = member.raft?.status()
-      if (status?.role !== "leader") continue
-      if (found === undefined || status.term > (found.raft as RaftNodeService).status().term) found = member
-    }
-    return found
-  }
-
-  /** Until it is up, or killed: a start that fails for a disk that fails is tried again. */
-  async start(member: Member): Promise<void> {
-    const { world, fault } = this.parts
-    for (;;) {
-      const failure = await member.start()
-      this.note(`node ${member.nodeId} ${failure === undefined ? "started" : `does not start: ${failure}`}`)
-      if (failure === undefined) return
-      if (member.storeFaults.errorChance === 0 && !member.storeFaults.full)
-        return fault(`node ${member.nodeId} does not start: ${failure}`)
-      await world.sleep(500)
-      if (member.process.alive || member.removed) return
-    }
   }
 
   applyLinks(): void {
-    const { network, members, clients } = this.parts
+    const { network, nodes, clients } = this.parts
     network.setQuality(this.quality)
     // What a client sends goes over a stream: it may be lost with that, and is not doubled.
-    for (const { process } of members) {
-      for (const [from, to] of [
-        [clients, process],
-        [process, clients]
-      ] as const) {
-        network.setLinkQuality(from, to, { ...this.quality, duplicateChance: 0, ordered: true })
-      }
+    const forClients = { ...this.quality, duplicateChance: 0, ordered: true }
+    for (const { process } of nodes) {
+      network.setLinkQuality(clients, process, forClients)
+      network.setLinkQuality(process, clients, forClients)
     }
   }
 
-  private note(text: string): void {
+  protected note(text: string): void {
     this.parts.world.note(text)
   }
 
-  private get present(): ReadonlyArray<Member> {
-    return this.parts.members.filter((member) => !member.removed)
-  }
-
-  private act(action: Action): void {
-    const { random, network, plan } = this.parts
+  protected actOnLinksAndClocks(action: CommonAction, node: N, other: N): void {
+    const { random, network, plan, clients } = this.parts
     const { present } = this
-    const member = random.pick(present)
-    const other = random.pick(present)
-    this.counts.set(action, (this.counts.get(action) ?? 0) + 1)
+    const { nodeId, process } = node
     const say = (text: string) => this.note(`* ${text}`)
+    const processes = (nodes: ReadonlyArray<N>) => nodes.map((one) => one.process)
     switch (action) {
-      case "kill":
-        if (member.process.alive) this.killAndRestart(member)
-        return
-      case "killSoon":
-        return this.killSoon(member)
-      case "killAll":
-        for (const one of present) if (one.process.alive) this.killAndRestart(one)
-        return
-      case "stop":
-        if (member.isUp) void this.stopAndRestart(member)
-        return
-      case "pause":
-        return this.pause(member)
       case "partition": {
         const side = present.filter(() => random.chance(0.5))
         const rest = present.filter((one) => !side.includes(one))
         say(`partition ${side.map((one) => one.nodeId)} from ${rest.map((one) => one.nodeId)}`)
-        return network.partition(
-          side.map((one) => one.process),
-          rest.map((one) => one.process)
-        )
+        return network.partition(processes(side), processes(rest))
       }
       case "isolateLeader": {
-        const leader = this.leader ?? member
+        const leader = this.leader ?? node
         say(`cut off node ${leader.nodeId}`)
-        const rest = present.filter((one) => one !== leader)
-        return network.partition(
-          [leader.process],
-          rest.map((one) => one.process)
-        )
+        return network.partition([leader.process], processes(present.filter((one) => one !== leader)))
       }
       case "cutOneWay":
-        say(`cut from node ${member.nodeId} to node ${other.nodeId}`)
-        return network.cut(member.process, other.process)
+        say(`cut from node ${nodeId} to node ${other.nodeId}`)
+        return network.cut(process, other.process)
       case "cutClients":
-        say(`cut clients off node ${member.nodeId}`)
-        return network.partition([this.parts.clients], [member.process])
+        say(`cut clients off node ${nodeId}`)
+        return network.partition([clients], [process])
       case "heal":
         say("heal the network")
         return network.heal()
@@ -182,161 +133,18 @@ export class Nemesis {
         say(`links: ${JSON.stringify(this.quality)}`)
         return this.applyLinks()
       case "slowLink":
-        say(`slow link from node ${member.nodeId} to node ${other.nodeId}`)
-        return network.setLinkQuality(member.process, other.process, { ...plan.worstLinks, delayMsMax: 1000 })
+        say(`slow link from node ${nodeId} to node ${other.nodeId}`)
+        return network.setLinkQuality(process, other.process, { ...plan.worstLinks, ...this.slowLink })
       case "jumpClock": {
-        const ms = random.pick([-3_600_000, -1000, 1000, 3_600_000])
-        say(`the clock of node ${member.nodeId} jumps by ${ms} ms`)
-        return member.process.jumpClock(ms)
+        const ms = random.pick(this.clockJumpsMs)
+        say(`the clock of node ${nodeId} jumps by ${ms} ms`)
+        return process.jumpClock(ms)
       }
       case "drift": {
         const rate = random.pick([0.8, 0.95, 1, 1.05, 1.2])
-        say(`the clocks of node ${member.nodeId} run at ${rate}`)
-        return member.process.setRate(rate)
+        say(`the clocks of node ${nodeId} run at ${rate}`)
+        return process.setRate(rate)
       }
-      case "slowProcess":
-        member.process.taskMs = random.pick([0, 0.2, 2])
-        return say(`each task of node ${member.nodeId} takes ${member.process.taskMs} ms`)
-      case "diskFull":
-        member.storeFaults.full = !member.storeFaults.full
-        return say(`the disk of node ${member.nodeId} ${member.storeFaults.full ? "is full" : "has room"}`)
-      case "diskErrors":
-        say(`the disk of node ${member.nodeId} fails`)
-        member.storeFaults.errorChance = 0.2
-        return void this.restartWhenFenced(member)
-      case "slowDisk":
-        member.storeFaults.latencyMsMax = random.pick([0, 5, 50, 300])
-        return say(`calls of the disk of node ${member.nodeId} take up to ${member.storeFaults.latencyMsMax} ms`)
-      case "addNode":
-        return void this.change(() => this.addNode())
-      case "removeNode":
-        return void this.change(() => this.removeNode(member))
-      case "transfer":
-        return void this.transfer(member)
-      case "toAndFro":
-        return void this.strikes.toAndFro()
-      case "strikeChange":
-        return void this.strikes.atChange()
-      case "strikeElection":
-        return void this.strikes.atElection()
-      case "strikeCommit":
-        return this.strikes.arm()
-      case "snapshot":
-        if (member.raft === undefined) return
-        say(`node ${member.nodeId} takes a snapshot`)
-        return void member.process.run(member.raft.takeSnapshot)
     }
-  }
-
-  // --- processes
-
-  private kill(member: Member): void {
-    this.note(`* kill node ${member.nodeId}`)
-    member.kill()
-  }
-
-  private killAndRestart(member: Member): void {
-    this.kill(member)
-    void this.restartLater(member)
-  }
-
-  /** In the middle of whatever it does next. */
-  private killSoon(member: Member): void {
-    const { random } = this.parts
-    if (!member.process.alive) return
-    const tasks = random.pick([1, 3, 10, 100, 1000])
-    member.process.killAfter(tasks, () => {
-      this.note(`* node ${member.nodeId} is killed, ${tasks} tasks later`)
-      member.gone()
-      void this.restartLater(member)
-    })
-  }
-
-  private async restartLater(member: Member): Promise<void> {
-    const { world, random, plan } = this.parts
-    await world.sleep(random.next() * plan.downMsMax)
-    if (member.process.alive || member.removed) return
-    await this.start(member)
-  }
-
-  private async stopAndRestart(member: Member): Promise<void> {
-    this.note(`* stop node ${member.nodeId}`)
-    await member.stop()
-    await this.restartLater(member)
-  }
-
-  private pause(member: Member): void {
-    const { world, random, plan } = this.parts
-    const ms = random.next() * plan.pauseMsMax
-    this.note(`* pause node ${member.nodeId} for ${ms.toFixed(0)} ms`)
-    member.process.pause()
-    void world.sleep(ms).then(() => member.process.resume())
-  }
-
-  /** As whoever looks after a node would. */
-  private async restartWhenFenced(member: Member): Promise<void> {
-    const { world, random } = this.parts
-    await world.sleep(random.next() * 5_000)
-    member.storeFaults.errorChance = 0
-    if (member.raft?.status().fenced !== undefined) this.killAndRestart(member)
-  }
-
-  // --- the group
-
-  private async change(change: () => Promise<void>): Promise<void> {
-    if (this.changing || this.isDone) return
-    this.changing = true
-    try {
-      await change()
-    } finally {
-      this.changing = false
-    }
-  }
-
-  /** Asks the leader; true where it said that it is done. */
-  private async ask(change: MembershipChange): Promise<boolean> {
-    const { leader } = this
-    if (leader?.raft === undefined) return false
-    const exit = await leader.process.run(leader.raft.changeMembership(change))
-    const what = change._tag === "AddLearner" ? change.member.nodeId : "nodeId" in change ? change.nodeId : ""
-    this.note(`* ${change._tag} ${what} by node ${leader.nodeId}: ${Exit.isSuccess(exit) ? "done" : sayFailure(exit.cause)}`)
-    return Exit.isSuccess(exit)
-  }
-
-  private async addNode(): Promise<void> {
-    const { members, plan, world, random } = this.parts
-    if (this.present.length >= plan.nodesMax || members.length > 20) return
-    const member = this.parts.newMember()
-    members.push(member)
-    this.applyLinks()
-    await this.start(member)
-    const address = `node-${member.nodeId}:1`
-    for (let tries = 5; tries > 0; tries--) {
-      if (await this.ask({ _tag: "AddLearner", member: { nodeId: member.nodeId, address } })) break
-      await world.sleep(300)
-    }
-    if (random.chance(0.2)) return
-    for (let tries = 5; tries > 0; tries--) {
-      if (await this.ask({ _tag: "Promote", nodeId: member.nodeId })) break
-      await world.sleep(300)
-    }
-  }
-
-  private async removeNode(member: Member): Promise<void> {
-    const { world, random } = this.parts
-    if (this.present.length <= 1) return
-    const isRemoved = await this.ask({ _tag: "Remove", nodeId: member.nodeId })
-    if (!isRemoved) return
-    // Now and then it is left running: it must disturb nobody.
-    await world.sleep(random.pick([0, 2_000]))
-    member.removed = true
-    this.kill(member)
-  }
-
-  private async transfer(member: Member): Promise<void> {
-    const { leader } = this
-    if (leader?.raft === undefined) return
-    const exit = await leader.process.run(leader.raft.transferLeadership(member.nodeId))
-    this.note(`* from node ${leader.nodeId} to ${member.nodeId}: ${Exit.isSuccess(exit) ? "leads" : sayFailure(exit.cause)}`)
   }
 }

@@ -5,10 +5,10 @@
 import type { MembershipChange } from "@effectmq/raft/RaftNode"
 import type { Membership } from "@effectmq/schemas/raft/Membership"
 import type { Member } from "./Member.js"
-import type { NemesisParts } from "./Nemesis.js"
+import type { ClusterNemesisParts } from "./ClusterNemesis.js"
 
 export interface StrikeTools {
-  readonly parts: NemesisParts
+  readonly parts: ClusterNemesisParts
   readonly present: () => ReadonlyArray<Member>
   readonly leader: () => Member | undefined
   /** Nothing goes wrong any more. */
@@ -39,14 +39,14 @@ export class Strikes {
 
   /** In the middle of a change of the membership. */
   async atChange(): Promise<void> {
-    const { random, world, members } = this.tools.parts
+    const { random, world, nodes } = this.tools.parts
     const leader = this.tools.leader()
     if (leader?.raft === undefined) return
     const change = this.someChange(leader.raft.status().membership)
     if (change === undefined) return
     const asked = this.tools.change(async () => {
       const done = await this.tools.ask(change)
-      const gone = members.find(({ nodeId }) => nodeId === change.nodeId)
+      const gone = nodes.find(({ nodeId }) => nodeId === change.nodeId)
       if (!done || change._tag !== "Remove" || gone === undefined) return
       gone.removed = true
       gone.kill()
@@ -82,12 +82,12 @@ export class Strikes {
   }
 
   leaderApplies(nodeId: number): void {
-    const { network, members } = this.tools.parts
-    const leader = members.find((member) => member.nodeId === nodeId)
+    const { network, nodes } = this.tools.parts
+    const leader = nodes.find((member) => member.nodeId === nodeId)
     if (!this.armed || leader === undefined) return
     this.armed = false
     this.note(`cut off node ${nodeId}, which has just committed`)
-    for (const other of members) if (other !== leader) network.partition([leader.process], [other.process])
+    for (const other of nodes) if (other !== leader) network.partition([leader.process], [other.process])
   }
 
   /** Leadership goes to and fro. */

@@ -1,52 +1,36 @@
 /**
- * Makes things go wrong, and right again, as the plan says. Disks are damaged one node at a time, so that a majority of good ones is
- * kept; what a damaged disk has forgotten besides, no software can know.
+ * What goes wrong with a cluster of nodes besides its links and clocks: nodes, their disks, who leads and who belongs to it. Disks are
+ * damaged one node at a time, so that a majority of good ones is kept; what a damaged disk has forgotten besides, no software can know.
  */
-import type { SeededRandom } from "@effectmq/testing/SeededRandom"
-import { goodLink, type LinkQuality, type SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
 import type { SimulatedNodes } from "@effectmq/testing/SimulatedNodeTransport"
-import type { VirtualProcess } from "@effectmq/testing/VirtualProcess"
-import type { VirtualWorld } from "@effectmq/testing/VirtualWorld"
-import type { Action, MetadataPlan } from "./MetadataPlan.js"
+import { Nemesis, type NemesisParts } from "../cluster/Nemesis.js"
+import type { Action, DiskAction, MetadataPlan } from "./MetadataPlan.js"
 import type { Operator } from "./Operator.js"
 import type { SimulatedNode } from "./SimulatedNode.js"
 
-export interface NemesisParts {
-  readonly world: VirtualWorld
-  readonly network: SimulatedNetwork
-  readonly transport: SimulatedNodes
-  readonly random: SeededRandom
+export interface MetadataNemesisParts extends NemesisParts<SimulatedNode, Action> {
   readonly plan: MetadataPlan
-  readonly nodes: ReadonlyArray<SimulatedNode>
-  readonly clients: VirtualProcess
+  readonly transport: SimulatedNodes
   readonly operator: Operator
 }
 
-export class MetadataNemesis {
-  private quality: LinkQuality
-  readonly counts = new Map<string, number>()
+export class MetadataNemesis extends Nemesis<SimulatedNode, Action, MetadataNemesisParts> {
+  protected readonly clockJumpsMs = [-3_600_000, -1_000, 500, 5_000, 86_400_000]
+  protected readonly slowLink = { delayMsMax: 300, bytesPerMs: 20 }
 
-  constructor(private readonly parts: NemesisParts) {
-    this.quality = parts.plan.links
+  protected get present(): ReadonlyArray<SimulatedNode> {
+    return this.parts.operator.present
   }
 
-  /** Acts until its time is over. */
-  async run(): Promise<void> {
-    const { world, random, plan } = this.parts
-    this.applyLinks()
-    while (world.nowMs < plan.faultsMs) {
-      await world.sleep(random.next() * plan.actionGapMsMax)
-      this.act(random.weighted(plan.actions))
-    }
+  get leader(): SimulatedNode | undefined {
+    return this.parts.operator.leader
   }
 
   /** Everything works from now on. */
   heal(): void {
-    const { nodes, network, operator } = this.parts
+    const { nodes, operator } = this.parts
     this.note("--- faults stop")
-    network.heal()
-    this.quality = goodLink
-    this.applyLinks()
+    this.mendLinks()
     for (const node of nodes) {
       const { process, machine } = node
       process.resume()
@@ -64,17 +48,6 @@ export class MetadataNemesis {
     }
   }
 
-  applyLinks(): void {
-    const { network, nodes, clients } = this.parts
-    network.setQuality(this.quality)
-    // A client's call is lost with its connection, and not doubled.
-    const forClients = { ...this.quality, duplicateChance: 0, ordered: true }
-    for (const { process } of nodes) {
-      network.setLinkQuality(clients, process, forClients)
-      network.setLinkQuality(process, clients, forClients)
-    }
-  }
-
   /** A planned fault stopped the machine of a node in the middle of a call of its disk. */
   stopped(node: SimulatedNode): void {
     if (!node.machine.disk.crashed) return
@@ -83,19 +56,10 @@ export class MetadataNemesis {
     void this.parts.operator.restartLater(node)
   }
 
-  private note(text: string): void {
-    this.parts.world.note(text)
-  }
-
-  private act(action: Action): void {
-    const { random, network, plan, transport, operator, clients } = this.parts
-    const { present } = operator
-    const node = random.pick(present)
-    const other = random.pick(present)
-    const { process, machine, nodeId } = node
-    this.counts.set(action, (this.counts.get(action) ?? 0) + 1)
+  protected act(action: Action, node: SimulatedNode, other: SimulatedNode): void {
+    const { random, transport, operator } = this.parts
+    const { process, nodeId } = node
     const say = (text: string) => this.note(`* ${text}`)
-    const processes = (nodes: ReadonlyArray<SimulatedNode>) => nodes.map((one) => one.process)
     switch (action) {
       case "kill":
         return this.down(node, "kept")
@@ -109,46 +73,9 @@ export class MetadataNemesis {
         return void node.stop().then(() => operator.restartLater(node))
       case "pause":
         return this.pause(node)
-      case "partition": {
-        const side = present.filter(() => random.chance(0.5))
-        const rest = present.filter((one) => !side.includes(one))
-        say(`partition ${side.map((one) => one.nodeId)} from ${rest.map((one) => one.nodeId)}`)
-        return network.partition(processes(side), processes(rest))
-      }
-      case "isolateLeader": {
-        const leader = operator.leader ?? node
-        say(`cut off node ${leader.nodeId}`)
-        return network.partition([leader.process], processes(present.filter((one) => one !== leader)))
-      }
-      case "cutOneWay":
-        say(`cut from node ${nodeId} to node ${other.nodeId}`)
-        return network.cut(process, other.process)
-      case "cutClients":
-        say(`cut clients off node ${nodeId}`)
-        return network.partition([clients], [process])
-      case "heal":
-        say("heal the network")
-        return network.heal()
-      case "links":
-        this.quality = random.pick([goodLink, plan.links, plan.worstLinks])
-        say(`links: ${JSON.stringify(this.quality)}`)
-        return this.applyLinks()
-      case "slowLink":
-        say(`slow link from node ${nodeId} to node ${other.nodeId}`)
-        return network.setLinkQuality(process, other.process, { ...plan.worstLinks, delayMsMax: 300, bytesPerMs: 20 })
       case "breakLinks":
         say(`break the links between node ${nodeId} and node ${other.nodeId}`)
         return transport.breakLinks(process, other.process)
-      case "jumpClock": {
-        const ms = random.pick([-3_600_000, -1_000, 500, 5_000, 86_400_000])
-        say(`the clock of node ${nodeId} jumps by ${ms} ms`)
-        return process.jumpClock(ms)
-      }
-      case "drift": {
-        const rate = random.pick([0.8, 0.95, 1, 1.05, 1.2])
-        say(`the clocks of node ${nodeId} run at ${rate}`)
-        return process.setRate(rate)
-      }
       case "slowProcess":
         process.taskMs = random.pick([0, 0.1, 1])
         node.disturbances++
@@ -163,12 +90,19 @@ export class MetadataNemesis {
       case "removeNode":
       case "replaceNode":
         return this.changeCluster(action, node)
+      case "slowDisk":
+      case "diskFull":
+      case "diskError":
+      case "losePowerInCall":
+      case "flipInCall":
+      case "flipAtRest":
+        return node.isObserver ? undefined : this.harmDisk(action, node)
       default:
-        return node.isObserver ? undefined : this.harmDisk(action, node, machine)
+        return this.actOnLinksAndClocks(action, node, other)
     }
   }
 
-  private harmDisk(action: Action, node: SimulatedNode, { disk }: SimulatedNode["machine"]): void {
+  private harmDisk(action: DiskAction, node: SimulatedNode): void {
     const { random, operator } = this.parts
     const { machine, nodeId } = node
     const say = (text: string) => this.note(`* ${text}`)
@@ -189,7 +123,7 @@ export class MetadataNemesis {
           { kind: "forgotten" }
         ] as const)
         machine.failSoon(fault, 30)
-        return say(`a call of the disk of node ${nodeId} will go wrong: ${JSON.stringify(fault)}, call ${disk.calls}`)
+        return say(`a call of the disk of node ${nodeId} will go wrong: ${JSON.stringify(fault)}, call ${machine.disk.calls}`)
       }
       case "losePowerInCall":
         if (machine.isDamaged) return

@@ -5,31 +5,20 @@
 import type { RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { goodLink, type LinkQuality } from "@effectmq/testing/SimulatedNetwork"
-import type { Weighted } from "../cluster/ClusterPlan.js"
+import type { CommonAction, FaultPlan } from "../cluster/Nemesis.js"
+
+export type DiskAction = "slowDisk" | "diskFull" | "diskError" | "losePowerInCall" | "flipInCall" | "flipAtRest"
 
 export type Action =
+  | CommonAction
+  | DiskAction
   | "kill"
   | "losePower"
   | "killSoon"
   | "stop"
   | "pause"
-  | "partition"
-  | "isolateLeader"
-  | "cutOneWay"
-  | "cutClients"
-  | "heal"
-  | "links"
-  | "slowLink"
   | "breakLinks"
-  | "jumpClock"
-  | "drift"
   | "slowProcess"
-  | "slowDisk"
-  | "diskFull"
-  | "diskError"
-  | "losePowerInCall"
-  | "flipInCall"
-  | "flipAtRest"
   | "addNode"
   | "removeNode"
   | "replaceNode"
@@ -37,21 +26,13 @@ export type Action =
   | "snapshot"
   | "export"
 
-export interface MetadataPlan {
+export interface MetadataPlan extends FaultPlan<Action> {
   readonly nodes: number
   readonly nodesMax: number
   readonly observers: number
-  readonly faultsMs: number
-  /** Between two actions: up to this. */
-  readonly actionGapMsMax: number
-  readonly actions: Weighted<Action>
-  readonly links: LinkQuality
-  readonly worstLinks: LinkQuality
   readonly diskLatencyMsMax: number
   /** Size of SQLite's log from which it is carried into the database. */
   readonly checkpointBytes: number
-  readonly downMsMax: number
-  readonly pauseMsMax: number
   readonly raft: Partial<RaftNodeOptions>
   readonly silentMsMax: number
   readonly submitMsMax: number
