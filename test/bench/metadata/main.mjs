@@ -2,6 +2,7 @@
  * `npm run bench -- metadata [--cases a,b] [--runs n] [--seconds n] [--write]`: the metadata of one node and of three processes on this
  * machine, beside etcd where it is installed.
  */
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { performance } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
@@ -148,6 +149,26 @@ const image = () =>
     return { perSecond: Math.max(snapshot, load, added), fill: filled.seconds, snapshot, load, added, mebibytes }
   })
 
+/** Simulated seconds of a cluster in a second of the clock, all cores at work, each seed with the faults that it draws. */
+const simulation = (suite, seeds) => async () => {
+  const folder = temporaryFolder()
+  try {
+    const json = join(folder, "seeds.json")
+    const options = ["--suite", suite, "--seeds", String(seeds), "--json", json]
+    const startedAt = performance.now()
+    const child = start(undefined, process.execPath, [here("../../sim/main.mjs"), ...options])
+    const how = await child.ended
+    if (how !== 0) throw new Error(`a seed failed (${how}): ${child.output.slice(-2000)}${child.errors.slice(-2000)}`)
+    const wallSeconds = (performance.now() - startedAt) / 1000
+    const ran = JSON.parse(readFileSync(json, "utf8"))
+    const sum = (field) => ran.reduce((total, one) => total + one[field], 0)
+    const simulatedSeconds = sum("simulatedMs") / 1000
+    return { perSecond: simulatedSeconds / wallSeconds, perCpuSecond: simulatedSeconds / sum("cpuSeconds"), seeds: ran.length }
+  } finally {
+    remove(folder)
+  }
+}
+
 const cases = {
   "commits-one": {
     what: `committed changes a second, one node, synced, ${clients} clients`,
@@ -203,6 +224,22 @@ const cases = {
     higher: false,
     runsMax: 1,
     run: image
+  },
+  simulation: {
+    what: "simulated seconds of a Raft group with faults in a second",
+    unit: "",
+    goal: 60,
+    higher: true,
+    runsMax: 1,
+    run: simulation("cluster", 200)
+  },
+  "simulation-metadata": {
+    what: "the same of nodes as the server composes them",
+    unit: "",
+    goal: 60,
+    higher: true,
+    runsMax: 1,
+    run: simulation("metadata", 24)
   }
 }
 
