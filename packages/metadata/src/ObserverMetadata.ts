@@ -63,6 +63,7 @@ const noMajority = new MetadataUnavailable({
   reason: "no-leader",
   message: "no majority of the cluster's nodes could be reached in time"
 })
+const closed = new MetadataUnavailable({ reason: "closed", message: "the node is stopping" })
 const noMember = new MetadataUnavailable({
   reason: "no-leader",
   message: "this node is an observer: it keeps no log, ask a member"
@@ -117,9 +118,7 @@ export const make = (
       }
     })
     yield* Effect.forkScoped(following.run)
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => view.stop(new MetadataUnavailable({ reason: "closed", message: "the node is stopping" })))
-    )
+    yield* Effect.addFinalizer(() => Effect.sync(() => view.stop(closed)))
 
     const forwarder = new Forwarder(peers, leaders)
     yield* Effect.forkScoped(forwarder.run(scope))
@@ -158,7 +157,7 @@ export const make = (
       sync: Effect.map(
         sharedRuns(
           Effect.suspend(() => (fault === undefined ? barrier : Effect.fail(fault))),
-          { fork, deadlines: new Deadlines(fork), waitMsMax, late: noMajority }
+          { fork, deadlines: new Deadlines(fork), waitMsMax, late: noMajority, over: closed }
         ),
         () => view.image()
       ),
@@ -238,6 +237,12 @@ export const make = (
       controller,
       content: () => replica.content
     })
+    // First of all that is closed: nothing new is begun that nobody would answer any more.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        fault ??= closed
+      })
+    )
     return { metadata, controller, control, usable: usable(metadata, registered) }
   })
 

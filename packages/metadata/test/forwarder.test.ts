@@ -79,3 +79,31 @@ it("answers a command in time although another one in the same call may take lon
   })
   await Effect.runPromise(Effect.scoped(test))
 })
+
+it("answers what is not on its way when its node stops", async () => {
+  const peers = { at: () => ({ submit: () => Effect.never }) } as unknown as ClusterPeersService
+  const forwarder = new Forwarder(peers, nobodyElse)
+  const outcomes: Array<SubmitOutcome> = []
+  const offer = (term: number) =>
+    forwarder.offer(
+      { member: memberOf(2), term },
+      {
+        command: command("DeleteTopic", { tenant, name: "a" }),
+        basisVersion: 0,
+        attempt: 1,
+        deadlineMs: performance.now() + 60_000
+      },
+      (outcome) => outcomes.push(outcome)
+    )
+  const test = Effect.gen(function* () {
+    const runs = yield* Effect.forkScoped(forwarder.run(yield* Effect.scope))
+    yield* Effect.yieldNow()
+    // More calls than are under way at once: the last one waits.
+    for (let term = 1; term <= 9; term++) offer(term)
+    yield* Effect.sleep(0)
+    yield* Fiber.interrupt(runs)
+    expect(outcomes).toEqual([{ _tag: "NotLeader", leaderId: 0, term: 0 }])
+  })
+  await Effect.runPromise(Effect.scoped(test))
+  expect(outcomes.slice(1)).toEqual(Array.from({ length: 8 }, () => ({ _tag: "Lost" })))
+})

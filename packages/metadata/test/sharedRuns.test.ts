@@ -2,7 +2,6 @@
 import { expect, test } from "vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import { Deadlines } from "../src/internal/Deadlines.js"
@@ -20,7 +19,7 @@ const setup = (waitMsMax: number) =>
       begun.push(answer)
       return yield* Deferred.await(answer)
     })
-    const shared = sharedRuns(run, { fork, deadlines: new Deadlines(fork), waitMsMax, late: "late" })
+    const shared = sharedRuns(run, { fork, deadlines: new Deadlines(fork), waitMsMax, late: "late", over: "over" })
     const begins = (count: number) => Effect.promise(() => until(() => begun.length === count))
     return { begun, begins, shared }
   })
@@ -56,7 +55,7 @@ test("nobody waits for longer than his time, whatever the run before does", () =
     expect(begun).toHaveLength(1)
   }).pipe(Effect.scoped, Effect.runPromise))
 
-test("what waits when its owner ends is interrupted, and so is who comes later", async () => {
+test("who waits when its owner ends is told so, and so is who comes later", async () => {
   const { fibers, shared } = await Effect.gen(function* () {
     const { begins, shared } = yield* setup(60_000)
     const first = yield* Effect.forkDaemon(shared)
@@ -65,6 +64,6 @@ test("what waits when its owner ends is interrupted, and so is who comes later",
     yield* Effect.yieldNow()
     return { fibers: [first, second], shared }
   }).pipe(Effect.scoped, Effect.runPromise)
-  for (const fiber of fibers) expect(Exit.isInterrupted(await Effect.runPromise(Fiber.await(fiber)))).toBe(true)
-  expect(Exit.isInterrupted(await Effect.runPromiseExit(shared))).toBe(true)
+  for (const fiber of fibers) expect(await Effect.runPromise(Effect.flip(Fiber.join(fiber)))).toBe("over")
+  expect(await Effect.runPromise(Effect.flip(shared))).toBe("over")
 })

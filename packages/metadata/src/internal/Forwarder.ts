@@ -68,7 +68,7 @@ export class Forwarder {
     }
   }
 
-  /** Runs until it is interrupted. */
+  /** Runs until it is interrupted; what is not on its way by then goes nowhere. */
   run(scope: Scope.Scope): Effect.Effect<never> {
     const work = Effect.async<void>((resume) => {
       if (this.mayCall()) resume(Effect.void)
@@ -90,7 +90,13 @@ export class Forwarder {
     })
     const turns = Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
     const sweeps = Effect.forever(Effect.zipRight(Effect.sleep(sweepMs), this.sweep))
-    return Effect.zipRight(Effect.forkIn(sweeps, scope), turns)
+    const notSent = Effect.sync(() => {
+      for (const { answer } of this.waiting.splice(0)) answer(notLeader(0, 0))
+    })
+    return Effect.zipRight(
+      Effect.forkIn(sweeps, scope),
+      Effect.onInterrupt(turns, () => notSent)
+    )
   }
 
   /** Nobody waits for longer than he likes: neither behind calls that are not answered, nor in one with others who like to wait. */

@@ -65,6 +65,11 @@ const unknownHere = new MetadataUnavailable({
   message:
     "this node ran out of space while the change was under way: whether it was made is not known, a retry with its id is safe"
 })
+const unknownStopped = new MetadataUnavailable({
+  reason: "unknown",
+  message:
+    "this node stopped taking part while the change was under way: whether it was made is not known, a retry with its id is safe"
+})
 const notShown = new MetadataUnavailable({
   reason: "timeout",
   message: "the change was made, but this node did not learn of it in time"
@@ -87,7 +92,8 @@ export const make = (parts: SubmitterParts): ControllerService => {
     let forget = () => {}
     const stop = view.wait(reply.version, (stopped) => {
       forget()
-      resume(stopped === undefined ? Effect.succeed(reply) : Effect.fail(stopped))
+      // It was made, whatever has stopped this node since.
+      resume(stopped === undefined ? Effect.succeed(reply) : Effect.fail(notShown))
     })
     if (isShown) return stop
     forget = deadlines.add(deadlineMs, () => {
@@ -103,7 +109,7 @@ export const make = (parts: SubmitterParts): ControllerService => {
   const attempt = (one: Try, isUnknown: boolean): Effect.Effect<MetadataReply, MetadataError> =>
     Effect.async((resume) => {
       const fault = parts.fault()
-      if (fault !== undefined) return resume(Effect.fail(fault))
+      if (fault !== undefined) return resume(Effect.fail(isUnknown ? unknownStopped : fault))
       const noSpace = parts.noSpace?.now()
       if (noSpace !== undefined) return resume(Effect.fail(isUnknown ? unknownHere : noSpace))
       const leader = leaders.now()

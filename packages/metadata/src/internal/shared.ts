@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { Deadlines } from "./Deadlines.js"
 import { uptimeMsNow } from "./uptime.js"
 
@@ -15,13 +14,15 @@ export interface SharedRunsOptions<E> {
   readonly waitMsMax: number
   /** To whom waited for so long. */
   readonly late: E
+  /** To who waits when the owner ends, and to who comes later. */
+  readonly over: E
 }
 
 type Waiter<A, E> = (exit: Exit.Exit<A, E>) => void
 
 export const sharedRuns = <A, E>(
   run: Effect.Effect<A, E>,
-  { deadlines, fork, late, waitMsMax }: SharedRunsOptions<E>
+  { deadlines, fork, late, over, waitMsMax }: SharedRunsOptions<E>
 ): Effect.Effect<A, E> => {
   let isRunning = false
   let isOver = false
@@ -37,18 +38,20 @@ export const sharedRuns = <A, E>(
       isRunning = false
       return Effect.void
     }
-    const answered = Effect.onExit(run, (exit) => Effect.sync(() => answer(waiters, exit)))
+    const answered = Effect.onExit(run, (exit) =>
+      Effect.sync(() => answer(waiters, Exit.isInterrupted(exit) ? Exit.fail(over) : exit))
+    )
     return Effect.zipRight(Effect.exit(answered), runNext)
   })
   const runs = Effect.onInterrupt(runNext, () =>
     Effect.sync(() => {
       isOver = true
-      answer(next, Exit.interrupt(FiberId.none))
+      answer(next, Exit.fail(over))
     })
   )
 
   return Effect.async<A, E>((resume) => {
-    if (isOver) return resume(Effect.interrupt)
+    if (isOver) return resume(Effect.fail(over))
     const waiters = next
     const waiter: Waiter<A, E> = (exit) => {
       forget()
