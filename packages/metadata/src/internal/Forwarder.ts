@@ -29,12 +29,13 @@ interface Waiting {
   readonly answer: (outcome: SubmitOutcome) => void
 }
 
-const commandsPerCallMax = 256
-const lengthPerCallMax = 256 * 1024
-const callsUnderWayMax = 8
+export const commandsPerCallMax = 256
+/** No further command is taken into a call that has as many characters. */
+export const lengthPerCallMax = 256 * 1024
+export const callsUnderWayMax = 8
 const sweepMs = 100
 /** The leader answers by the deadline; its answer has so long to come back. */
-const returnMs = 500
+export const returnMs = 500
 
 export class Forwarder {
   private waiting: Array<Waiting> = []
