@@ -39,6 +39,9 @@ const pauseMsMin = 50
 const pauseMsMax = 300
 const itemBytesMax = 256 * 1024
 
+/** It was stopped from elsewhere while it followed. */
+const over = new FollowRefused({ reason: "fenced", message: "this node follows no more" })
+
 export class Following {
   /** Of the last source that said so; undefined while none is followed. */
   private standing:
@@ -85,6 +88,7 @@ export class Following {
     let reader: SnapshotReader | undefined
     const items = peers.at(source).follow({ nodeId, index, hash: hashToHex(hash), bytesMax: itemBytesMax })
     const take = (item: Followed): Effect.Effect<void, FollowRefused> => {
+      if (this.failed) return Effect.fail(over)
       if (item._tag !== "SnapshotChunk")
         return Effect.zipRight(
           Effect.suspend(() => this.take(item, source)),
@@ -123,6 +127,7 @@ export class Following {
     return Effect.gen(this, function* () {
       for (const _ of reader.read(data)) yield* breathe
       if (!last && reader.problem === undefined) return
+      if (this.failed) return yield* Effect.fail(over)
       const content = reader.end()
       if (Either.isLeft(content)) {
         this.stop(`the snapshot of node ${source.nodeId} cannot be used: ${content.left}`)
