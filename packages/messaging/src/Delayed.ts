@@ -10,6 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import { replayShard } from "@effectmq/storage/replayShard"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import { DueQueue } from "./core/DueQueue.js"
@@ -71,19 +72,14 @@ export class Delayed {
   static open(shard: Shard, time: Time, limits: DelayedLimits): Effect.Effect<Delayed, StorageError | OffsetOutOfRange> {
     return Effect.gen(function* () {
       const delayed = new Delayed(shard, time, limits)
-      let position = shard.startOffset()
-      while (position < shard.committedOffset()) {
-        const result = yield* shard.read(position, { bytesMax: 4 * 1024 * 1024 })
-        for (const batch of result.batches) {
-          readMessages(
-            batch,
-            undefined,
-            (message, _offset, key) => delayed.restore(key, message),
-            (key) => delayed.forget(key)
-          )
-        }
-        position = result.nextOffset
-      }
+      yield* replayShard(shard, shard.startOffset(), (batch) =>
+        readMessages(
+          batch,
+          undefined,
+          (message, _offset, key) => delayed.restore(key, message),
+          (key) => delayed.forget(key)
+        )
+      )
       return delayed
     })
   }

@@ -13,6 +13,7 @@
  */
 import { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
 import { forEachRecord } from "@effectmq/schemas/record/RecordCursor"
+import { replayShard } from "@effectmq/storage/replayShard"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
@@ -102,16 +103,11 @@ export class GroupStore implements HandOutJournal {
   static open(shard: Shard, time: Time): Effect.Effect<GroupStore, StorageError | OffsetOutOfRange> {
     return Effect.gen(function* () {
       const store = new GroupStore(shard, time)
-      let position = shard.startOffset()
-      while (position < shard.committedOffset()) {
-        const result = yield* shard.read(position, { bytesMax: 1024 * 1024 })
-        for (const batch of result.batches) {
-          forEachRecord(batch, (record) => {
-            if (record.offset >= position) store.take(record.key?.toString("utf8") ?? "", record.value)
-          })
-        }
-        position = result.nextOffset
-      }
+      yield* replayShard(shard, shard.startOffset(), (batch, fromOffset) =>
+        forEachRecord(batch, (record) => {
+          if (record.offset >= fromOffset) store.take(record.key?.toString("utf8") ?? "", record.value)
+        })
+      )
       return store
     })
   }

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import { replayShard } from "@effectmq/storage/replayShard"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { StorageError } from "@effectmq/storage/StorageError"
 import type { Message } from "./Message.js"
@@ -173,18 +174,11 @@ export class MessageLog {
     from: number,
     visit: (found: FoundOrigin) => void
   ): Effect.Effect<void, StorageError> {
-    return Effect.gen(function* () {
-      let position = Math.max(from, shard.startOffset())
-      while (position < shard.committedOffset()) {
-        const result = yield* shard.read(position, { bytesMax: 1024 * 1024 })
-        for (const batch of result.batches) {
-          readMessages(batch, undefined, (message, offset) => {
-            if (message.origin !== undefined && offset >= from) visit({ origin: message.origin, source, offset })
-          })
-        }
-        position = result.nextOffset
-      }
-    }).pipe(Effect.catchTag("OffsetOutOfRange", () => this.originsOf(shard, source, shard.startOffset(), visit)))
+    return replayShard(shard, Math.max(from, shard.startOffset()), (batch) =>
+      readMessages(batch, undefined, (message, offset) => {
+        if (message.origin !== undefined && offset >= from) visit({ origin: message.origin, source, offset })
+      })
+    ).pipe(Effect.catchTag("OffsetOutOfRange", () => this.originsOf(shard, source, shard.startOffset(), visit)))
   }
 
   private committed(

@@ -9,6 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { RecordBatchBuilder } from "@effectmq/schemas/record/RecordBatchBuilder"
+import { replayShard } from "@effectmq/storage/replayShard"
 import type { Shard } from "@effectmq/storage/Shard"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import { type TopicCursor, TopicIndex } from "./core/TopicIndex.js"
@@ -96,19 +97,14 @@ export class Retained {
   static open(shard: Shard, time: Time, limits: RetainedLimits): Effect.Effect<Retained, StorageError | OffsetOutOfRange> {
     return Effect.gen(function* () {
       const retained = new Retained(shard, time, limits)
-      let position = shard.startOffset()
-      while (position < shard.committedOffset()) {
-        const result = yield* shard.read(position, { bytesMax: 4 * 1024 * 1024 })
-        for (const batch of result.batches) {
-          readMessages(
-            batch,
-            undefined,
-            (message, offset) => retained.put(ownCopy(message), offset),
-            (topic) => retained.remove(topic)
-          )
-        }
-        position = result.nextOffset
-      }
+      yield* replayShard(shard, shard.startOffset(), (batch) =>
+        readMessages(
+          batch,
+          undefined,
+          (message, offset) => retained.put(ownCopy(message), offset),
+          (topic) => retained.remove(topic)
+        )
+      )
       return retained
     })
   }

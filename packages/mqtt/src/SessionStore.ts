@@ -11,6 +11,7 @@ import { topicHash } from "@effectmq/messaging/core/RouteTable"
 import type { EngineName } from "@effectmq/schemas/Ids"
 import { type Live, liveOf, type Options } from "@effectmq/schemas/config/Live"
 import { forEachRecord } from "@effectmq/schemas/record/RecordCursor"
+import { replayShard } from "@effectmq/storage/replayShard"
 import type { Durability, Shard } from "@effectmq/storage/Shard"
 import { ShardEngines } from "@effectmq/storage/ShardEngines"
 import type { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
@@ -247,18 +248,13 @@ interface Loaded {
 }
 
 const load = (shard: Shard, loaded: Loaded): Effect.Effect<void, StorageError | OffsetOutOfRange> =>
-  Effect.gen(function* () {
-    let position = shard.startOffset()
-    while (position < shard.committedOffset()) {
-      const result = yield* shard.read(position, { bytesMax: 4 * 1024 * 1024 })
-      for (const batch of result.batches) {
-        forEachRecord(batch, (record) => {
-          if (record.offset >= position) take(loaded, record.key?.toString("utf8") ?? "", record.value)
-        })
-      }
-      position = result.nextOffset
-    }
-  })
+  Effect.suspend(() =>
+    replayShard(shard, shard.startOffset(), (batch, fromOffset) =>
+      forEachRecord(batch, (record) => {
+        if (record.offset >= fromOffset) take(loaded, record.key?.toString("utf8") ?? "", record.value)
+      })
+    )
+  )
 
 const take = (loaded: Loaded, recordKey: string, value: Buffer | undefined): void => {
   const key = readSessionKey(recordKey)
