@@ -34,10 +34,12 @@ import { register, usable } from "./internal/Registration.js"
 import { Roll } from "./internal/Roll.js"
 import { outside, standing } from "./internal/Standing.js"
 import * as Submitter from "./internal/Submitter.js"
+import { TakenOut } from "./internal/TakenOut.js"
 import { watchOwnFencing } from "./internal/watchOwnFencing.js"
 import { LocalPeer } from "./LocalPeer.js"
 import { Metadata, type MetadataService } from "./Metadata.js"
 import { defaultOptions as machineDefaults, MetadataMachine, type MetadataMachineOptions } from "./MetadataMachine.js"
+import { Waits } from "./Waits.js"
 
 export interface MetadataMemberOptions {
   readonly node: Omit<Node, "registeredAtMs" | "storeId">
@@ -54,6 +56,8 @@ export interface MetadataMemberOptions {
   readonly submitMsMax?: number | undefined
   /** A linearizable read is answered within this time. */
   readonly syncMsMax?: number | undefined
+  /** Is told what this node waits for before it can serve. */
+  readonly waits?: Waits | undefined
 }
 
 const submitMsMax = 5_000
@@ -90,16 +94,20 @@ const toldOutside =
   }
 
 /** Raft itself bounds the time of a read. */
-const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService): MetadataService => ({
+const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService, takenOut: TakenOut): MetadataService => ({
   image: () => machine.view.image(),
-  sync: Effect.mapBoth(raft.readBarrier, {
-    onFailure: (error) => toldOutside(raft)(readUnavailableOf(error)),
-    onSuccess: () => machine.view.image()
+  sync: Effect.suspend(() => {
+    const out = takenOut.error
+    if (out !== undefined) return Effect.fail(out)
+    return Effect.mapBoth(raft.readBarrier, {
+      onFailure: (error) => toldOutside(raft)(readUnavailableOf(error)),
+      onSuccess: () => machine.view.image()
+    })
   }),
   isStale: () => MemberPeer.isStale(raft.status()),
   fault: () => {
     const status = raft.status()
-    const { fenced, noSpace } = status
+    const { fenced = takenOut.reason, noSpace } = status
     if (fenced !== undefined) return `takes no part in the metadata any more: ${fenced}`
     return noSpace === undefined ? outside(status) : `can take no changes of the metadata: ${noSpace}`
   },
@@ -150,8 +158,10 @@ export const make = (
     const contacts = options.contacts ?? options.initialMembers
 
     const others = contacts.filter((member) => member.nodeId !== nodeId)
+    const waits = options.waits ?? new Waits()
+    const waitsFor = (what: string | undefined) => waits.set("introduction", what)
     const introduced = isEmpty(store.stored)
-      ? yield* introduce({ nodeId, storeId, others, initialMembers: options.initialMembers, peers })
+      ? yield* introduce({ nodeId, storeId, others, initialMembers: options.initialMembers, peers, waitsFor })
       : "joins"
     const initialMembers = introduced === "begins" ? options.initialMembers : []
 
@@ -166,6 +176,10 @@ export const make = (
     )
     yield* machine.serve(raft)
 
+    const takenOut = new TakenOut(nodeId, store.stored, machine.view)
+    const stopLooking = raft.onStatus((status) => takenOut.look(status))
+    yield* Effect.addFinalizer(() => Effect.sync(stopLooking))
+    const fault = () => machine.fault ?? takenOut.error
     const roll = new Roll()
     const leaders = Leaders.ofMember(raft)
     const forwarder = new Forwarder(peers, leaders)
@@ -174,7 +188,7 @@ export const make = (
       nodeId,
       view: machine.view,
       machine,
-      fault: () => machine.fault,
+      fault,
       noSpace: noSpaceOf(raft),
       leaders,
       forwarder,
@@ -187,9 +201,9 @@ export const make = (
     const controller: ControllerService = {
       submit: (command) => Effect.mapError(submitter.submit(command), toldOutside(raft))
     }
-    const metadata = metadataOf(machine, raft)
+    const metadata = metadataOf(machine, raft, takenOut)
     const membership = () => raft.status().membership
-    const local = { report: MemberPeer.report(raft, machine) }
+    const local = { report: MemberPeer.report(raft, machine, takenOut) }
     const status = clusterStatus({ nodeId, local, peers, membership, metadata })
     const peer = MemberPeer.make({ raft, machine, roll, report: local.report, status })
     yield* localPeer.install(peer)
@@ -202,15 +216,23 @@ export const make = (
     yield* Effect.forkScoped(Liveness.fencing({ nodeId, leadsInTerm, replica, roll, controller }, liveness))
     yield* watchOwnFencing(nodeId, machine.view)
     const clusterId = () => metadata.image().cluster?.clusterId
-    yield* Effect.forkScoped(standing({ nodeId, raft, peers, contacts: others, clusterId }, liveness.heartbeatMs))
-
     const registered = yield* Deferred.make<void, MetadataError>()
     const node = { ...options.node, storeId }
+    const registration = {
+      metadata,
+      controller,
+      node,
+      clusterId: options.clusterId,
+      makesCluster: true,
+      mayReturn: () => takenOut.reason !== undefined,
+      waitsFor: (what: string | undefined) => waits.set("registration", what)
+    }
     const control = Control.make({
       nodeId,
       local: peer,
       peers,
       leaders,
+      fault,
       status,
       isMember: (nodeId) => raft.status().membership.members.some((member) => member.nodeId === nodeId),
       members: () => raft.status().membership.members,
@@ -218,10 +240,20 @@ export const make = (
       controller,
       content: () => replica.content
     })
-    yield* register({ metadata, controller, node, clusterId: options.clusterId, makesCluster: true }, registered).pipe(
-      Effect.zipRight(keepAddress(options.node, raft, control)),
-      Effect.forkScoped
-    )
+    const standingParts = {
+      nodeId,
+      raft,
+      peers,
+      contacts: others,
+      clusterId,
+      address: options.node.rpcAddress,
+      takenOut,
+      // Who took it out took it off the list of nodes as well.
+      returned: Effect.flatMap(Deferred.make<void, MetadataError>(), (again) => register(registration, again)),
+      waitsFor: (what: string | undefined) => waits.set("membership", what)
+    }
+    yield* Effect.forkScoped(standing(standingParts, liveness.heartbeatMs))
+    yield* register(registration, registered).pipe(Effect.zipRight(keepAddress(options.node, raft, control)), Effect.forkScoped)
     // First of all that is closed: what was asked for here is still answered, and the others need not wait to find a leader.
     yield* Effect.addFinalizer(() => raft.handOver)
     return { metadata, controller, control, raft, machine, usable: usable(metadata, registered) }

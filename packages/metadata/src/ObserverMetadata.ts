@@ -34,6 +34,7 @@ import * as Submitter from "./internal/Submitter.js"
 import { watchOwnFencing } from "./internal/watchOwnFencing.js"
 import { LocalPeer } from "./LocalPeer.js"
 import { Metadata, type MetadataService } from "./Metadata.js"
+import type { Waits } from "./Waits.js"
 import { Registered } from "./MetadataMember.js"
 
 export interface ObserverMetadataOptions {
@@ -45,6 +46,8 @@ export interface ObserverMetadataOptions {
   readonly submitMsMax?: number | undefined
   /** A linearizable read is answered within this time. */
   readonly syncMsMax?: number | undefined
+  /** Is told what this node waits for before it can serve. */
+  readonly waits?: Waits | undefined
 }
 
 const submitMsMax = 5_000
@@ -223,13 +226,15 @@ export const make = (
     yield* watchOwnFencing(nodeId, view)
 
     const registered = yield* Deferred.make<void, MetadataError>()
-    yield* Effect.forkScoped(register({ metadata, controller, node: options.node, makesCluster: false }, registered))
+    const waitsFor = (what: string | undefined) => options.waits?.set("registration", what)
+    yield* Effect.forkScoped(register({ metadata, controller, node: options.node, makesCluster: false, waitsFor }, registered))
 
     const control = Control.make({
       nodeId,
       local,
       peers,
       leaders,
+      fault: () => fault,
       status,
       isMember,
       members,

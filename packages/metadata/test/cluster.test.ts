@@ -66,6 +66,50 @@ describe("three members", () => {
     await submit(again, topic("u"))
   })
 
+  it("say that they were taken out while they were there, and take part again when they are taken in as they are", async () => {
+    const three = cluster([1, 2, 3], { liveness: { heartbeatMs: 50 } })
+    const nodes = await three.startAll()
+    const leader = await three.leader()
+    const [out, other] = others(nodes, leader) as [RunningNode, RunningNode]
+    const { nodeId } = out
+    await Effect.runPromise(other.control.removeNode(nodeId))
+    await until(() => out.metadata.fault() !== undefined)
+    expect(out.metadata.fault()).toMatch(
+      /^takes no part in the metadata any more: it was taken out of the cluster, whose members are/
+    )
+    expect(out.metadata.isStale()).toBe(true)
+    expect(await outcome(out, topic("t"))).toMatchObject({ left: { _tag: "MetadataUnavailable", reason: "fenced" } })
+    const status = await Effect.runPromise(out.control.status)
+    const own = status.nodes.find((node) => node.nodeId === nodeId)
+    expect([status.stale, own?.report?.fault]).toEqual([true, expect.stringMatching(/^it was taken out of the cluster/)])
+    // It could still reach the leader.
+    const change = await Effect.runPromise(Effect.either(out.control.removeNode(other.nodeId)))
+    expect(change).toMatchObject({ left: { _tag: "MetadataUnavailable", reason: "fenced" } })
+    expect(other.raft.status().membership.voters).toContain(other.nodeId)
+
+    await out.stop()
+    const again = await three.start(nodeId)
+    await until(() => again.metadata.fault() !== undefined)
+    await Effect.runPromise(leader.control.addNode({ nodeId, address: memberOf(nodeId).address, voter: true }))
+    await until(() => again.metadata.fault() === undefined)
+    await Effect.runPromise(again.usable)
+    await Effect.runPromise(leader.control.removeNode(nodeId))
+    await until(() => again.metadata.fault() !== undefined)
+    await Effect.runPromise(leader.control.addNode({ nodeId, address: memberOf(nodeId).address, voter: true }))
+    await until(() => leader.metadata.image().nodesById.has(String(nodeId)))
+    expect(again.metadata.fault()).toBeUndefined()
+    await submit(again, topic("u"))
+  })
+
+  it("do not take in a number that a node without a part in the log has", async () => {
+    const three = cluster([1, 2, 3])
+    const [node] = (await three.startAll()) as [RunningNode]
+    const observer = await three.startObserver(9)
+    await Effect.runPromise(observer.usable)
+    const adding = Effect.either(node.control.addNode({ nodeId: 9, address: "node9:1", voter: false }))
+    expect(await Effect.runPromise(adding)).toMatchObject({ left: { _tag: "InvalidMembership", nodeId: 9 } })
+  })
+
   it("go on when the leader stops, and apply once what was under way", async () => {
     const three = cluster([1, 2, 3])
     await three.startAll()
@@ -167,9 +211,9 @@ describe("a member that joins", () => {
     expect(fourth.metadata.image().nodesById.has(String(leader.nodeId))).toBe(false)
     expect(await Effect.runPromise(Effect.flip(fourth.control.removeNode(leader.nodeId)))).toMatchObject({ _tag: "UnknownNode" })
     // Its readers are told why, until it is stopped.
-    await until(() => leader.metadata.fault()?.startsWith("is no member of the cluster, whose members are ") === true)
-    const stopIt = expect.stringContaining("stop it if it was taken out")
-    expect(await Effect.runPromise(Effect.flip(leader.metadata.sync))).toMatchObject({ reason: "no-leader", message: stopIt })
+    await until(() => leader.metadata.fault()?.includes("it was taken out of the cluster, whose members are ") === true)
+    const stopIt = expect.stringContaining("it was taken out of the cluster")
+    expect(await Effect.runPromise(Effect.flip(leader.metadata.sync))).toMatchObject({ reason: "fenced", message: stopIt })
     expect((await Effect.runPromise(leader.control.status)).nodes.map(({ report }) => report?.fault)).toContainEqual(stopIt)
     expect(fourth.metadata.fault()).toBeUndefined()
   })

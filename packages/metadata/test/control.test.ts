@@ -12,6 +12,7 @@ const removing = async (nodeId: number, members: ReadonlyArray<number>) => {
     nodeId: 1,
     local: { changeMembership: (change: unknown) => Effect.sync(() => void changes.push(change)) },
     leaders: { now: () => ({ member: memberOf(1), term: 1 }), after: () => Effect.never },
+    fault: () => undefined,
     metadata: { sync: Effect.never },
     isMember: (id: number) => members.includes(id),
     members: () => members.map(memberOf),

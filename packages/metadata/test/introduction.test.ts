@@ -16,7 +16,8 @@ const cluster = { storeId: "o", clusterId: "a", memberIds: [1, 2, 3], holdsLog: 
 /** Node 3, whose store is "s", asks the others; each says what it is given, under its own number where none is given. */
 const outcome = async (
   said: Readonly<Record<number, Partial<Identity> | undefined>>,
-  first: ReadonlyArray<number> = [1, 2, 3]
+  first: ReadonlyArray<number> = [1, 2, 3],
+  waitsFor: (what: string | undefined) => void = () => undefined
 ): Promise<unknown> => {
   const others = Object.keys(said).map((id) => memberOf(Number(id)))
   let rounds = 0
@@ -30,7 +31,7 @@ const outcome = async (
         })
     })
   } as unknown as ClusterPeersService
-  const parts = { nodeId: 3, storeId: "s", others, initialMembers: first.map(memberOf), peers }
+  const parts = { nodeId: 3, storeId: "s", others, initialMembers: first.map(memberOf), peers, waitsFor }
   let ended: unknown
   const asking = Effect.runFork(
     Effect.match(introduce(parts), {
@@ -66,6 +67,23 @@ describe("a node with an empty store", () => {
   it("waits where the one that holds a log cannot say for sure", async () => {
     expect(await outcome({ 1: { ...cluster, isConfirmed: false }, 2: nothing })).toBe("waits")
     expect(await outcome({ 1: { ...cluster, clusterId: undefined }, 2: nothing })).toBe("waits")
+  })
+
+  it("says what it waits for, and what to do where those it was told of are in the cluster no more", async () => {
+    let what: string | undefined
+    const waitsFor = (now: string | undefined) => {
+      what = now
+    }
+    expect(await outcome({ 1: undefined, 2: nothing }, [1, 2, 3], waitsFor)).toBe("waits")
+    expect(what).toMatch(/a new cluster begins when most of the others are there\): 1 at node1:1$/)
+    const out = { ...cluster, memberIds: [4, 5], isConfirmed: false }
+    expect(await outcome({ 1: undefined, 2: out }, [], waitsFor)).toBe("waits")
+    expect(what).toMatch(
+      /not there, or without a leader: 1 at node1:1; taken out of the cluster: 2 at node2:1; if these were taken/
+    )
+    expect(what).toMatch(/start this node again with cluster.nodes naming nodes that are in the cluster now$/)
+    expect(await outcome({ 1: cluster, 2: out }, [], waitsFor)).toBe("joins")
+    expect(what).toBeUndefined()
   })
 
   it("does not begin one beside a cluster that it is not in", async () => {

@@ -1,10 +1,13 @@
 /** When a member that hears of no leader takes itself for one that was taken out. */
 import type { RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
+import type { StoredRaft } from "@effectmq/raft/RaftStore"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { describe, expect, it } from "vitest"
 import { type ClusterPeersService, PeerUnavailable } from "../src/ClusterPeers.js"
+import { emptyImage, type Image } from "../src/core/Image.js"
 import { settledMembership, standing } from "../src/internal/Standing.js"
+import { TakenOut } from "../src/internal/TakenOut.js"
 import { memberOf, until } from "./support/MemoryCluster.js"
 
 type Identity = Effect.Effect.Success<ReturnType<ReturnType<ClusterPeersService["at"]>["identify"]>>
@@ -69,7 +72,11 @@ const fencedWith = async (
         })
     })
   } as unknown as ClusterPeersService
-  const looks = Effect.runFork(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a" }, 1))
+  const takenOut = new TakenOut(3, { entries: [], snapshot: undefined } as unknown as StoredRaft, { image: () => emptyImage })
+  const parts = { takenOut, address: undefined, returned: Effect.void, waitsFor: () => undefined }
+  const looks = Effect.runFork(
+    Effect.scoped(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a", ...parts }, 1))
+  )
   await until(() => rounds >= 2 || reason !== undefined || current.leaderId !== 0)
   await Effect.runPromise(Fiber.interrupt(looks))
   return reason
@@ -107,4 +114,42 @@ it("tells only of a membership that is committed and final", () => {
   expect(settledMembership(status)).toEqual({ membershipIndex: 5 })
   expect(settledMembership({ ...status, membershipIndex: 10 })).toEqual({})
   expect(settledMembership({ ...status, membership: { ...status.membership, outgoingVoters: [1] } })).toEqual({})
+})
+
+describe("a member that was taken out while it is there", () => {
+  const stored = { storeId: "s", entries: [], snapshot: undefined } as unknown as StoredRaft
+  const without3 = { voters: [1, 2], outgoingVoters: [], learners: [], members: [1, 2].map(memberOf) }
+  const out = { ...status, membership: without3, membershipIndex: 7 }
+  const imageWith = (storeId: string): Image => ({ nodesById: new Map([["3", { nodeId: 3, storeId }]]) }) as unknown as Image
+
+  it("says so, until it is taken in again", () => {
+    const takenOut = new TakenOut(3, stored, { image: () => emptyImage })
+    takenOut.look(status)
+    expect(takenOut.reason).toBeUndefined()
+    takenOut.look(out)
+    expect(takenOut.reason).toMatch(/^it was taken out of the cluster, whose members are 1, 2 since entry 7: /)
+    expect(takenOut.error).toMatchObject({ _tag: "MetadataUnavailable", reason: "fenced" })
+    takenOut.look(status)
+    expect([takenOut.reason, takenOut.error]).toEqual([undefined, undefined])
+  })
+
+  it("knows it after a new start: from its log, its snapshot or its image", () => {
+    const entry = { kind: "membership", index: 5, term: 1, membership: status.membership }
+    const snapshot = { membership: status.membership }
+    const found = (had: object, image: Image = emptyImage) => {
+      const takenOut = new TakenOut(3, { ...stored, ...had } as StoredRaft, { image: () => image })
+      takenOut.look(out)
+      return takenOut.reason !== undefined
+    }
+    expect([found({ entries: [entry] }), found({ snapshot }), found({}, imageWith("s"))]).toEqual([true, true, true])
+    // One that waits to be taken in has the log of those that are in; another store under its number is not this one.
+    expect([found({}), found({}, imageWith("other"))]).toEqual([false, false])
+  })
+
+  it("leaves the word to what stopped it for good", () => {
+    const takenOut = new TakenOut(3, stored, { image: () => emptyImage })
+    takenOut.look(status)
+    takenOut.look({ ...out, fenced: "its disk is broken" })
+    expect(takenOut.reason).toBeUndefined()
+  })
 })

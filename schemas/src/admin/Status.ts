@@ -24,6 +24,8 @@ export const Status = Schema.Struct({
   nodeName: Schema.String,
   version: Schema.String,
   phase: Phase,
+  /** Why the node cannot do its work although it runs; absent while it can. */
+  fault: Schema.optional(Schema.String),
   startedAtMs: Schema.Number,
   uptimeSeconds: Schema.Number,
   /** From the start of the process until it served. */

@@ -14,6 +14,7 @@ import * as MetadataRpcServer from "@effectmq/metadata/MetadataRpcServer"
 import * as MetadataStore from "@effectmq/metadata/MetadataStore"
 import * as ObserverMetadata from "@effectmq/metadata/ObserverMetadata"
 import * as RpcClusterPeers from "@effectmq/metadata/RpcClusterPeers"
+import { Waits } from "@effectmq/metadata/Waits"
 import * as ConnectionLimits from "@effectmq/network/ConnectionLimits"
 import { NodeTransport } from "@effectmq/network/NodeTransport"
 import * as SocketNodeTransport from "@effectmq/network/SocketNodeTransport"
@@ -116,7 +117,15 @@ const told = Layer.effectDiscard(
   })
 )
 
+const waitsTold = (waits: Waits) =>
+  Layer.effectDiscard(
+    Effect.map(NodeState, (state) => {
+      state.waitsFor = () => waits.now()
+    })
+  )
+
 const member = (settings: Settings) => {
+  const waits = new Waits()
   const address = addressOf(settings)
   const contacts = membersOf(settings["cluster.nodes"])
   const initialMembers = settings["cluster.join"] ? [] : contacts
@@ -130,10 +139,12 @@ const member = (settings: Settings) => {
         initialMembers,
         contacts,
         raft: raftOptions(settings),
+        waits,
         ...timesAmongOthers(settings)
       })
     ),
     Layer.provideMerge(links),
+    Layer.provide(waitsTold(waits)),
     Layer.provide(LocalPeer.layer({ nodeId: settings["node.id"] })),
     Layer.provide(transport(settings, belonging)),
     // Before anybody is heard.
@@ -144,15 +155,18 @@ const member = (settings: Settings) => {
 
 /** It keeps nothing on its disk: it follows anew after every start. */
 const observer = (settings: Settings) => {
+  const waits = new Waits()
   const belonging = new Belonging()
   return Layer.merge(MetadataMember.ready, belonging.layerCluster).pipe(
     Layer.provideMerge(
       ObserverMetadata.layer({
         node: { ...nodeOf(settings), roles: ["broker"], rpcAddress: addressOf(settings) },
         contacts: membersOf(settings["cluster.nodes"]),
+        waits,
         ...timesAmongOthers(settings)
       })
     ),
+    Layer.provide(waitsTold(waits)),
     Layer.provideMerge(Layer.mergeAll(RpcClusterPeers.layer, MetadataRpcServer.layer, told)),
     Layer.provide(LocalPeer.layerObserver({ nodeId: settings["node.id"] })),
     Layer.provide(transport(settings, belonging))

@@ -16,6 +16,8 @@ export interface NodeStateService {
   authentication: () => AuthenticationMode
   /** Each says why the node cannot do its work although it runs; undefined while it can. */
   readonly faults: Array<() => string | undefined>
+  /** What it waits for before it can serve, as the end of a sentence that begins with "it waits for". */
+  waitsFor: () => string | undefined
   readonly listeners: Array<ListenerAddress>
 }
 
@@ -31,10 +33,15 @@ export const layer: Layer.Layer<NodeState> = Layer.effect(
       startMs: 0,
       authentication: () => "open",
       faults: [],
+      waitsFor: () => undefined,
       listeners: []
     })
   )
 )
+
+/** Only a node that starts waits. */
+export const waitsForOf = ({ phase, waitsFor }: NodeStateService): string | undefined =>
+  phase === "starting" ? waitsFor() : undefined
 
 /** Why the node cannot do its work; undefined while it can. */
 export const faultOf = ({ faults }: NodeStateService): string | undefined => {

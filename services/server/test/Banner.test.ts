@@ -9,6 +9,7 @@ const state = (more: Partial<NodeStateService>): NodeStateService => ({
   startMs: 321,
   authentication: () => "open",
   faults: [],
+  waitsFor: () => undefined,
   listeners: [
     { name: "admin.http", host: "127.0.0.1", port: 9644 },
     { name: "mqtt.tcp", host: "0.0.0.0", port: 1883 },

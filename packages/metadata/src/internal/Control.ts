@@ -23,6 +23,8 @@ export interface ControlParts {
   readonly local: MetadataPeer<never>
   readonly peers: ClusterPeersService
   readonly leaders: Leaders
+  /** Why this node takes part no more: nobody changes the cluster through it, although the leader could be reached. */
+  readonly fault: () => MetadataUnavailable | undefined
   readonly status: Effect.Effect<ClusterStatus>
   /** Whether it is in the Raft group, as this node knows. */
   readonly isMember: (nodeId: number) => boolean
@@ -52,6 +54,8 @@ const leaderMsMax = 15_000
 /** For one of the nodes that stay. */
 const otherMsMax = 3_000
 const catchUpMsMax = 60_000
+/** The leader, which waits for so long, then says that the node has not caught up. */
+const catchUpToldMs = catchUpMsMax + 5_000
 const againMs = 100
 const exportBytesMax = 64 * 1024
 
@@ -61,7 +65,7 @@ export interface Control extends ClusterControlService {
 }
 
 export const make = (parts: ControlParts): Control => {
-  const { nodeId: own, local, peers, leaders, status, isMember, members, metadata, controller, content } = parts
+  const { nodeId: own, local, peers, leaders, fault, status, isMember, members, metadata, controller, content } = parts
 
   const peerOf = (member: Member): MetadataPeer => (member.nodeId === own ? local : peers.at(member))
 
@@ -74,6 +78,8 @@ export const make = (parts: ControlParts): Control => {
       const untilMs = (yield* uptimeMs) + waitMsMax
       let last = new MetadataUnavailable({ reason: "no-leader", message: "no leader is known" })
       while ((yield* uptimeMs) < untilMs) {
+        const stopped = fault()
+        if (stopped !== undefined) return yield* Effect.fail(stopped)
         const leader = leaders.now()
         if (leader !== undefined) {
           const leftMs = untilMs - (yield* uptimeMs)
@@ -122,13 +128,19 @@ export const make = (parts: ControlParts): Control => {
         yield* atLeader((peer) => peer.changeMembership(add))
         if (!voter) return
         const promote = { change: { _tag: "Promote", nodeId }, waitMsMax: catchUpMsMax } as const
-        yield* atLeader((peer) => peer.changeMembership(promote), catchUpMsMax)
+        yield* atLeader((peer) => peer.changeMembership(promote), catchUpToldMs)
       }),
     removeNode: (nodeId) =>
       Effect.gen(function* () {
         const wasMember = isMember(nodeId)
         const others = members().filter((member) => member.nodeId !== nodeId)
-        yield* atLeader((peer) => peer.changeMembership({ change: { _tag: "Remove", nodeId }, waitMsMax: 0 }))
+        const removed = atLeader((peer) => peer.changeMembership({ change: { _tag: "Remove", nodeId }, waitMsMax: 0 }))
+        // Its own log may tell this node before the leader's answer does.
+        yield* Effect.catchIf(
+          removed,
+          () => nodeId === own && wasMember && !isMember(own),
+          () => Effect.void
+        )
         const unregister = { _tag: "UnregisterNode", ...(yield* stamp), nodeId } as const
         if (nodeId === own && wasMember) return yield* unregisterThrough(others, unregister)
         yield* Effect.catchTags(controller.submit(unregister), {

@@ -18,6 +18,8 @@ import type { Member } from "@effectmq/schemas/raft/Membership"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as Effect from "effect/Effect"
 import type { ClusterPeersService } from "../ClusterPeers.js"
+import { namedAnew, namesOf } from "./Standing.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface IntroductionParts {
   readonly nodeId: number
@@ -27,6 +29,8 @@ export interface IntroductionParts {
   /** Those of a new cluster, this node among them; empty: it waits to be added to one. */
   readonly initialMembers: ReadonlyArray<Member>
   readonly peers: ClusterPeersService
+  /** Called with what has to happen first; undefined once it has. */
+  readonly waitsFor: (what: string | undefined) => void
 }
 
 export type IntroductionError = NodeIdTaken | InvalidMembership
@@ -36,13 +40,16 @@ export type Introduced = "begins" | "joins"
 
 const askMsMax = 1_000
 const againMs = 200
-const tellMs = 5_000
+const tellAfterMs = 5_000
+/** Until a node that joins is told of again: it may have been given the wrong contacts, or old ones. */
+const tellAgainMs = 30_000
 
 export const isEmpty = ({ hardState, snapshot, entries }: StoredRaft): boolean =>
   snapshot === undefined && entries.length === 0 && hardState.term === 0
 
-/** What one of them said. `nothing`: it holds nothing of a cluster. `silent`: it cannot be reached, or does not know for sure yet. */
-type Answer = "nothing" | "cluster" | "silent"
+/** What one of them said. `nothing`: it holds nothing of a cluster. `silent`: it cannot be reached, or does not know for sure yet.
+ * `out`: it was taken out of the cluster, and does not know who leads. */
+type Answer = "nothing" | "cluster" | "silent" | "out"
 
 const judged = (
   { nodeId, storeId, initialMembers }: IntroductionParts,
@@ -62,7 +69,8 @@ const judged = (
     return Effect.as(Effect.logError(`${message}: the lists of the cluster's nodes differ`), "silent")
   }
   if (holdsLog === false) return Effect.succeed("nothing")
-  return Effect.succeed(clusterId !== undefined && isConfirmed === true ? "cluster" : "silent")
+  if (clusterId !== undefined && isConfirmed === true) return Effect.succeed("cluster")
+  return Effect.succeed(memberIds.length > 0 && !memberIds.includes(answering) ? "out" : "silent")
 }
 
 const ask = (parts: IntroductionParts, other: Member): Effect.Effect<Answer, IntroductionError> =>
@@ -83,6 +91,21 @@ const nothingsMin = ({ initialMembers, others }: IntroductionParts): number => {
   return Math.min(others.length, Math.floor(initialMembers.length / 2) + 1)
 }
 
+const waitingFor = ({ initialMembers, others }: IntroductionParts, answers: ReadonlyArray<Answer>): string => {
+  const named = (answer: Answer) => namesOf(others.filter((_, at) => answers[at] === answer))
+  const silent = named("silent")
+  if (initialMembers.length > 0) {
+    return `other nodes of the cluster (a new cluster begins when most of the others are there): ${silent === "" ? "none has a leader yet" : silent}`
+  }
+  const out = named("out")
+  const found = [
+    ...(silent === "" ? [] : [`not there, or without a leader: ${silent}`]),
+    ...(out === "" ? [] : [`taken out of the cluster: ${out}`]),
+    ...(silent === "" && out === "" ? ["none holds anything of a cluster yet"] : [])
+  ]
+  return `other nodes of the cluster (its nodes must say whether they know this one): ${found.join("; ")}; ${namedAnew}`
+}
+
 export const introduce = (parts: IntroductionParts): Effect.Effect<Introduced, IntroductionError> =>
   Effect.gen(function* () {
     const { others, initialMembers } = parts
@@ -92,21 +115,23 @@ export const introduce = (parts: IntroductionParts): Effect.Effect<Introduced, I
       return yield* Effect.fail(new InvalidMembership({ nodeId: parts.nodeId, reason }))
     }
     if (others.length === 0) return isFirst ? "begins" : "joins"
-    for (let waitedMs = 0; ; waitedMs += againMs) {
+    const beganAtMs = yield* uptimeMs
+    let toldAtMs = beganAtMs
+    for (;;) {
       // All of them anew each time: who held nothing a while ago may hold something now.
       const answers = yield* Effect.forEach(others, (other) => ask(parts, other), { concurrency: "unbounded" })
-      if (answers.includes("cluster")) return "joins"
       const nothings = answers.filter((answer) => answer === "nothing").length
-      if (isFirst && nothings >= nothingsMin(parts)) return "begins"
-      if (waitedMs % tellMs === 0 && waitedMs > 0) {
-        const missing = others.filter((_, at) => answers[at] === "silent")
-        const names = missing.map(({ nodeId, address }) => `${nodeId} at ${address}`).join(", ")
-        const why = isFirst
-          ? "a new cluster begins when most of the others are there"
-          : "its nodes must say whether they know this one"
-        yield* Effect.logInfo(
-          `waiting for other nodes of the cluster (${why}): ${names === "" ? "none has a leader yet" : names}`
-        )
+      const joins = answers.includes("cluster")
+      if (joins || (isFirst && nothings >= nothingsMin(parts))) {
+        parts.waitsFor(undefined)
+        return joins ? "joins" : "begins"
+      }
+      const what = waitingFor(parts, answers)
+      parts.waitsFor(what)
+      const now = yield* uptimeMs
+      if (now - toldAtMs >= (isFirst || toldAtMs === beganAtMs ? tellAfterMs : tellAgainMs)) {
+        toldAtMs = now
+        yield* isFirst ? Effect.logInfo(`waiting for ${what}`) : Effect.logWarning(`waiting for ${what}`)
       }
       yield* Effect.sleep(againMs)
     }

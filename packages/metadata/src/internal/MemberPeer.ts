@@ -11,12 +11,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { MetadataPeer } from "../ClusterPeers.js"
 import { hashToHex } from "../core/EntryChain.js"
+import type { Image } from "../core/Image.js"
 import type { MetadataMachine } from "../MetadataMachine.js"
 import { follow } from "./FollowSource.js"
 import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
 import { outside, settledMembership } from "./Standing.js"
+import type { TakenOut } from "./TakenOut.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
 import { uptimeMs } from "./uptime.js"
 
@@ -46,8 +48,8 @@ export const isStale = (status: RaftStatus): boolean =>
   status.leaderId === 0 || (status.fenced ?? status.noSpace ?? outside(status)) !== undefined
 
 /** What a node says of itself where it cannot do its part, for now or for good. */
-const faultOf = (status: RaftStatus): { readonly fault?: string } => {
-  const { fenced, noSpace } = status
+const faultOf = (status: RaftStatus, takenOut: string | undefined): { readonly fault?: string } => {
+  const { fenced = takenOut, noSpace } = status
   const fault = fenced ?? (noSpace === undefined ? outside(status) : `waits for space: ${noSpace}`)
   return fault === undefined ? {} : { fault }
 }
@@ -98,6 +100,10 @@ const leavesNoMajority = (status: RaftStatus, nodeId: number, withinMs: number):
   return new InvalidMembership({ nodeId, reason })
 }
 
+/** A node that is known to the cluster and no member of the Raft group. */
+const isListedOnly = ({ membership }: RaftStatus, { nodesById }: Image, nodeId: number): boolean =>
+  nodesById.has(String(nodeId)) && !membership.members.some((member) => member.nodeId === nodeId)
+
 /** This node takes part no more: for the caller that is as if the leader were lost. */
 const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
   if (outcome._tag !== "Unavailable") return outcome
@@ -106,7 +112,11 @@ const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
 }
 
 /** How this member stands. */
-export const report = (raft: RaftNodeService, machine: MetadataMachine): Effect.Effect<NodeReport> => {
+export const report = (
+  raft: RaftNodeService,
+  machine: MetadataMachine,
+  takenOut: Pick<TakenOut, "reason">
+): Effect.Effect<NodeReport> => {
   const { replica } = machine
   const imageHash = makeImageHash()
   return Effect.suspend(() => {
@@ -126,7 +136,7 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine): Effect.
         imageVersion: image.version,
         chainHash: hashToHex(point.hash),
         imageHash: hash,
-        ...faultOf(status)
+        ...faultOf(status, takenOut.reason)
       }
     })
   })
@@ -253,6 +263,10 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
         if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
         const nodeId = "member" in change ? change.member.nodeId : change.nodeId
         if (isSo(status.membership, change)) return Effect.void
+        if (change._tag === "AddLearner" && isListedOnly(status, view.image(), nodeId)) {
+          const reason = "its number is that of a node without a part in the log, such as an observer: take that one out first"
+          return Effect.fail(new InvalidMembership({ nodeId, reason }))
+        }
         const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
         if (change._tag === "Remove") return Effect.zipRight(aMajorityStays(nodeId), changed)
         if (change._tag !== "Promote") return changed

@@ -18,6 +18,10 @@ export interface RegistrationParts {
   readonly clusterId?: string | undefined
   /** Makes the cluster where there is none. */
   readonly makesCluster: boolean
+  /** Whether this node, which takes no part now, may be taken in again. */
+  readonly mayReturn?: () => boolean
+  /** Called with what has to happen first; undefined once it has. */
+  readonly waitsFor?: (what: string | undefined) => void
 }
 
 const noCluster = new MetadataUnavailable({ reason: "no-leader", message: "the cluster is not made yet" })
@@ -45,16 +49,23 @@ export const register = (parts: RegistrationParts, registered: Deferred.Deferred
   Effect.gen(function* () {
     for (let waitedMs = 0; ; waitedMs += againMs) {
       const outcome = yield* Effect.either(once(parts))
-      const isFinal = outcome._tag === "Right" || outcome.left._tag !== "MetadataUnavailable" || isOver(outcome.left.reason)
-      if (isFinal) return yield* Deferred.complete(registered, outcome)
-      if (waitedMs % tellMs === 0 && waitedMs > 0) {
+      const isOut = parts.mayReturn?.() === true
+      const isFinal =
+        outcome._tag === "Right" ||
+        outcome.left._tag !== "MetadataUnavailable" ||
+        (outcome.left.reason === "fenced" && !isOut) ||
+        outcome.left.reason === "closed"
+      if (isFinal) {
+        parts.waitsFor?.(undefined)
+        return yield* Deferred.complete(registered, outcome)
+      }
+      parts.waitsFor?.(`${isOut ? "a place in the cluster" : "its registration with the cluster"}: ${outcome.left.message}`)
+      if (waitedMs % tellMs === 0 && waitedMs > 0 && !isOut) {
         yield* Effect.logInfo(`this node is not registered with the cluster yet: ${outcome.left.message}`)
       }
       yield* Effect.sleep(againMs)
     }
   }).pipe(Effect.asVoid)
-
-const isOver = (reason: string): boolean => reason === "fenced" || reason === "closed"
 
 /** A node that knows its cluster may serve what it knows after this time, although it could not register. */
 const graceMs = 2_000

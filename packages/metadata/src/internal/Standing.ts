@@ -1,7 +1,9 @@
 /**
  * A member that was taken out while it was cut off is told by nobody: the others speak to members alone. So a member that hears of no
  * leader for a while asks those it knows who takes part. One that has no log yet cannot answer whoever sends it one, unless it was
- * told of him: it asks its contacts for the others.
+ * told of him: it asks its contacts for the others, and then those for the ones that came later.
+ *
+ * A member that is there when it is taken out learns it from its own log. It may be taken in again as it is.
  *
  * Invariant: it gives up its place only where a later membership that is committed is without it, and no other that is as late has it.
  */
@@ -10,7 +12,10 @@ import type { Member } from "@effectmq/schemas/raft/Membership"
 import type { Identify } from "@effectmq/schemas/rpc/MetadataRpcs"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { ClusterPeersService } from "../ClusterPeers.js"
+import type { TakenOut } from "./TakenOut.js"
+import { uptimeMs } from "./uptime.js"
 
 export interface StandingParts {
   readonly nodeId: number
@@ -20,6 +25,13 @@ export interface StandingParts {
   readonly contacts: ReadonlyArray<Member>
   /** undefined where this node does not know it. */
   readonly clusterId: () => string | undefined
+  /** Where the others reach this node; undefined where nobody does. */
+  readonly address: string | undefined
+  readonly takenOut: TakenOut
+  /** What to do when it was taken in again. */
+  readonly returned: Effect.Effect<void>
+  /** Called while it has no log, with what has to happen; undefined once it has one. */
+  readonly waitsFor: (what: string | undefined) => void
 }
 
 type Identity = Rpc.Success<typeof Identify>
@@ -28,6 +40,16 @@ type Identity = Rpc.Success<typeof Identify>
 const statusMsMax = 3_000
 /** Without a leader for so many looks in a row. */
 const leaderlessLooks = 3
+/** Until it is said that no contact knows a leader, and until that is said again. */
+const tellAfterMs = 5_000
+const tellAgainMs = 30_000
+
+export const namesOf = (members: ReadonlyArray<Member>): string =>
+  members.map(({ nodeId, address }) => `${nodeId} at ${address}`).join(", ")
+
+/** For a node that joins and was told of nodes that are not there. */
+export const namedAnew =
+  "if these were taken out, start this node again with cluster.nodes naming nodes that are in the cluster now"
 
 const isMember = ({ membership }: RaftStatus, nodeId: number): boolean =>
   membership.members.some((member) => member.nodeId === nodeId)
@@ -37,7 +59,7 @@ export const outside = (status: RaftStatus): string | undefined => {
   const { nodeId, membership, membershipIndex } = status
   if (membership.members.length === 0 || isMember(status, nodeId)) return undefined
   const memberIds = membership.members.map((member) => member.nodeId).join(", ")
-  return `is no member of the cluster, whose members are ${memberIds} since entry ${membershipIndex}: stop it if it was taken out`
+  return `is no member of the cluster, whose members are ${memberIds} since entry ${membershipIndex}: add it, or stop it`
 }
 
 /** Where the membership that a node knows is committed and not on its way to another: the index of its entry. */
@@ -80,38 +102,75 @@ const goneBecause = (parts: StandingParts, askMsMax: number): Effect.Effect<stri
     )
   })
 
-/** Who takes part, as the first contact says that knows anybody; empty where none does. */
-const membersBy = ({ nodeId, contacts, peers }: StandingParts): Effect.Effect<ReadonlyArray<Member>> =>
+/** Of a node without a log: who takes part, as the first says that knows anybody, best one that hears a leader. */
+const membersBy = ({ nodeId, peers }: StandingParts, asked: ReadonlyArray<Member>) =>
   Effect.gen(function* () {
-    for (const contact of contacts) {
-      const found = yield* Effect.option(Effect.timeout(peers.at(contact).status, statusMsMax))
-      const nodes = found._tag === "Some" ? found.value.nodes : []
-      const members = nodes.flatMap(({ nodeId: id, address, part }): ReadonlyArray<Member> => {
+    let told: { readonly members: ReadonlyArray<Member>; readonly isStale: boolean } = { members: [], isStale: true }
+    for (const one of asked) {
+      const found = yield* Effect.option(Effect.timeout(peers.at(one).status, statusMsMax))
+      if (found._tag === "None") continue
+      const members = found.value.nodes.flatMap(({ nodeId: id, address, part }): ReadonlyArray<Member> => {
         const isOther = address !== undefined && part !== "observer" && id !== nodeId
         return isOther ? [{ nodeId: id, address }] : []
       })
-      if (members.length > 0) return members
+      if (members.length === 0) continue
+      if (!found.value.stale) return { members, isStale: false }
+      if (told.members.length === 0) told = { members, isStale: true }
     }
-    return []
+    return told
   })
 
-export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<never> => {
+/** What a node without a log does with each look, until the leader sends it one. */
+const waiting = (parts: StandingParts) => {
+  const { nodeId, address, contacts, raft, waitsFor } = parts
+  let known: ReadonlyArray<Member> = []
+  let unheardSinceMs: number | undefined
+  let toldAtMs = Number.NEGATIVE_INFINITY
+  return Effect.gen(function* () {
+    const asked = [...known, ...contacts.filter((contact) => !known.some((one) => one.nodeId === contact.nodeId))]
+    const { members, isStale } = yield* membersBy(parts, asked)
+    if (members.length > 0) {
+      known = members
+      raft.setContacts(members)
+    }
+    const now = yield* uptimeMs
+    unheardSinceMs = isStale ? (unheardSinceMs ?? now) : undefined
+    if (unheardSinceMs === undefined || contacts.length === 0) {
+      return waitsFor(`effectmq cluster add ${nodeId} ${address ?? "HOST:PORT"} on a node of the cluster`)
+    }
+    const what = `a node that knows who leads its cluster: none of ${namesOf(asked)} says so; ${namedAnew}`
+    waitsFor(what)
+    if (now - unheardSinceMs < tellAfterMs || now - toldAtMs < tellAgainMs) return
+    toldAtMs = now
+    yield* Effect.logWarning(`this node is not in a cluster yet and waits for ${what}`)
+  })
+}
+
+export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<never, never, Scope.Scope> => {
   const { nodeId, raft } = parts
   let leaderless = 0
-  let wasMember = false
+  let isOut = false
+  let returns = 0
+  const wait = waiting(parts)
   const look = Effect.gen(function* () {
     const status = raft.status()
     const isIn = isMember(status, nodeId)
-    if (status.membership.members.length === 0) {
-      const members = yield* membersBy(parts)
-      if (members.length > 0) raft.setContacts(members)
+    if (status.membership.members.length === 0) yield* wait
+    else parts.waitsFor(undefined)
+    const wasOut = isOut
+    parts.takenOut.look(status)
+    const { reason: out } = parts.takenOut
+    isOut = out !== undefined
+    if (!wasOut && isOut) yield* Effect.logError(`this node takes no part in the metadata any more: ${out}`)
+    if (parts.takenOut.returns > returns) {
+      returns = parts.takenOut.returns
+      yield* Effect.logInfo("this node is in the cluster again")
+      yield* Effect.forkScoped(parts.returned)
     }
-    if (wasMember && !isIn) yield* Effect.logWarning("this node was taken out of the cluster and takes part no more: stop it")
-    wasMember = isIn
     leaderless = isIn && status.leaderId === 0 && status.fenced === undefined ? leaderless + 1 : 0
     if (leaderless < leaderlessLooks) return
     const reason = yield* goneBecause(parts, lookMs)
     if (reason !== undefined && raft.status().leaderId === 0) raft.fence(reason)
   })
-  return Effect.forever(Effect.zipRight(Effect.sleep(lookMs), look))
+  return Effect.forever(Effect.zipLeft(look, Effect.sleep(lookMs)))
 }

@@ -125,7 +125,13 @@ const replace = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
-      yield* checkAddress(options.address)
+      const known = yield* call(options, { path: ["cluster"] }, ClusterStatus)
+      if (!known.nodes.some((one) => one.nodeId === options.dead)) {
+        const next = `if node ${options.nodeId} was taken in already, effectmq cluster promote ${options.nodeId} gives it a vote`
+        return yield* Effect.fail(failed(`there is no node ${options.dead}; ${next}`))
+      }
+      // Before anybody goes: the one that comes may be refused, for instance because its number is taken.
+      yield* addNode(options, { nodeId: options.nodeId, address: options.address, voter: false })
       yield* removeNode(options, options.dead)
       yield* addNode(options, { nodeId: options.nodeId, address: options.address, voter: true })
       yield* done(options.json, `Node ${options.nodeId} has caught up and votes in place of node ${options.dead}.`)

@@ -21,6 +21,7 @@ export const status = Command.make("status", nodeOptions, (options) =>
     yield* record(options.json, answer, [
       ["node", `${answer.nodeName} (number ${answer.nodeId}), version ${answer.version}`],
       ["phase", answer.phase],
+      ["fault", answer.fault],
       ["started", `${date(answer.startedAtMs)}, up ${answer.uptimeSeconds} s, ready after ${answer.startMs} ms`],
       ["data", answer.dataDir],
       ["authentication", authenticationText[answer.authentication]],

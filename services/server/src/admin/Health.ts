@@ -4,7 +4,7 @@
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
-import { faultOf, NodeState } from "../NodeState.js"
+import { faultOf, NodeState, waitsForOf } from "../NodeState.js"
 
 export const router = HttpRouter.empty.pipe(
   HttpRouter.get("/health/live", Effect.succeed(HttpServerResponse.unsafeJson({ status: "live" }))),
@@ -13,9 +13,13 @@ export const router = HttpRouter.empty.pipe(
     Effect.map(NodeState, (state) => {
       const { phase } = state
       const problem = faultOf(state)
-      return problem === undefined
-        ? HttpServerResponse.unsafeJson({ status: phase }, { status: phase === "serving" ? 200 : 503 })
-        : HttpServerResponse.unsafeJson({ status: phase, fault: problem }, { status: 503 })
+      const waitsFor = waitsForOf(state)
+      const answer = {
+        status: phase,
+        ...(problem === undefined ? {} : { fault: problem }),
+        ...(waitsFor === undefined ? {} : { waitsFor })
+      }
+      return HttpServerResponse.unsafeJson(answer, { status: phase === "serving" && problem === undefined ? 200 : 503 })
     })
   )
 )

@@ -8,7 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import process from "node:process"
 import { resolve } from "node:path"
-import { NodeState } from "../NodeState.js"
+import { faultOf, NodeState } from "../NodeState.js"
 import { ServerSettings } from "../ServerSettings.js"
 import { version } from "../Version.js"
 import { ok } from "./AdminRequest.js"
@@ -18,11 +18,13 @@ export const status = Effect.gen(function* () {
   const settings = (yield* ServerSettings).live.current
   const meters = yield* Meters
   const nowMs = yield* Clock.currentTimeMillis
+  const fault = faultOf(state)
   const answer: Status = {
     nodeId: settings["node.id"],
     nodeName: settings["node.name"],
     version,
     phase: state.phase,
+    ...(fault === undefined ? {} : { fault }),
     startedAtMs: state.startedAtMs,
     uptimeSeconds: Math.floor((nowMs - state.startedAtMs) / 1000),
     startMs: state.startMs,
