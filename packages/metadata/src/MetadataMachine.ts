@@ -67,7 +67,7 @@ interface Leading {
 }
 
 /** Retries are rare: the oldest that is forgotten was on its way for far too long. */
-const attemptsMax = 8192
+export const attemptsMax = 8192
 
 const sweepMs = 100
 
