@@ -140,7 +140,7 @@ describe("a follower is sent", () => {
 describe("the size of an item", () => {
   it("is what the follower asks for, within 1 KiB and 1 MiB", async () => {
     const source = sourceWith(0)
-    source.applies(3 * 1024 * 1024)
+    source.applies(1024 * 1024)
     forgets(source)
     const sizeFor = async (bytesMax: number) => {
       const item = await followed(source, { bytesMax }).next()
