@@ -218,6 +218,19 @@ describe("a member that joins", () => {
     expect(fourth.metadata.fault()).toBeUndefined()
   })
 
+  it("is on the list again where it was taken out and in while it ran", async () => {
+    const three = cluster([1, 2, 3], { liveness: { heartbeatMs: 20 } })
+    await three.startAll()
+    const leader = await three.leader()
+    const [again, other] = others(three.running.values(), leader) as [RunningNode, RunningNode]
+    await Effect.runPromise(leader.control.removeNode(again.nodeId))
+    await Effect.runPromise(leader.control.addNode({ ...memberOf(again.nodeId), voter: true }))
+    const listed = () => other.metadata.image().nodesById.get(String(again.nodeId))
+    await until(() => listed() !== undefined)
+    expect(listed()).toMatchObject({ name: `n${again.nodeId}`, rpcAddress: memberOf(again.nodeId).address })
+    expect(again.metadata.fault()).toBeUndefined()
+  })
+
   it("takes itself out, leading or not, and is on nobody's list any more", async () => {
     const four = cluster([1, 2, 3, 4])
     await four.startAll()

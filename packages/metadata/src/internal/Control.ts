@@ -36,6 +36,8 @@ export interface ControlParts {
 }
 
 const passing: ReadonlySet<MetadataUnavailable["reason"]> = new Set(["no-leader", "busy"])
+/** A node may need longer than one call. */
+const catchingUp: ReadonlySet<MetadataUnavailable["reason"]> = new Set([...passing, "timeout"])
 const lost = new PeerUnavailable({
   reason: "broken",
   message: "the leader was lost or does not answer: look whether the change was made"
@@ -54,8 +56,10 @@ const leaderMsMax = 15_000
 /** For one of the nodes that stay. */
 const otherMsMax = 3_000
 const catchUpMsMax = 60_000
-/** The leader, which waits for so long, then says that the node has not caught up. */
-const catchUpToldMs = catchUpMsMax + 5_000
+/** Of one call, which is given up after half a minute between nodes. */
+const catchUpCallMsMax = 20_000
+/** The leader must still be able to say why. */
+const answerMsMin = 2_000
 const againMs = 100
 const exportBytesMax = 64 * 1024
 
@@ -71,8 +75,9 @@ export const make = (parts: ControlParts): Control => {
 
   /** Tries until a leader has answered what is no matter of who leads. */
   const atLeader = <A>(
-    call: (peer: MetadataPeer) => Effect.Effect<A, MetadataError | PeerUnavailable>,
-    waitMsMax = leaderMsMax
+    call: (peer: MetadataPeer, leftMs: number) => Effect.Effect<A, MetadataError | PeerUnavailable>,
+    waitMsMax = leaderMsMax,
+    isPassing = passing
   ): Effect.Effect<A, MetadataError> =>
     Effect.gen(function* () {
       const untilMs = (yield* uptimeMs) + waitMsMax
@@ -84,12 +89,12 @@ export const make = (parts: ControlParts): Control => {
         if (leader !== undefined) {
           const leftMs = untilMs - (yield* uptimeMs)
           const outrun = Effect.zipRight(leaders.after(leader), Effect.fail(lost))
-          const called = Effect.timeoutFail(call(peerOf(leader.member)), { duration: leftMs, onTimeout: () => lost })
+          const called = Effect.timeoutFail(call(peerOf(leader.member), leftMs), { duration: leftMs, onTimeout: () => lost })
           const answer = yield* Effect.either(Effect.raceFirst(called, outrun))
           if (answer._tag === "Right") return answer.right
           const error = answer.left
           // Another leader, or this one a little later.
-          const passes = error._tag === "PeerUnavailable" || (error._tag === "MetadataUnavailable" && passing.has(error.reason))
+          const passes = error._tag === "PeerUnavailable" || (error._tag === "MetadataUnavailable" && isPassing.has(error.reason))
           if (!passes) return yield* Effect.fail(error)
           last =
             error._tag === "MetadataUnavailable"
@@ -127,8 +132,13 @@ export const make = (parts: ControlParts): Control => {
         const add = { change: { _tag: "AddLearner", member: { nodeId, address } }, waitMsMax: 0 } as const
         yield* atLeader((peer) => peer.changeMembership(add))
         if (!voter) return
-        const promote = { change: { _tag: "Promote", nodeId }, waitMsMax: catchUpMsMax } as const
-        yield* atLeader((peer) => peer.changeMembership(promote), catchUpToldMs)
+        const change = { _tag: "Promote", nodeId } as const
+        yield* atLeader(
+          (peer, leftMs) =>
+            peer.changeMembership({ change, waitMsMax: Math.max(0, Math.min(catchUpCallMsMax, leftMs - answerMsMin)) }),
+          catchUpMsMax,
+          catchingUp
+        )
       }),
     removeNode: (nodeId) =>
       Effect.gen(function* () {
