@@ -53,7 +53,8 @@ it("whoever promotes a node is told in the end that it has not caught up, in the
         }
       },
       leaders: { now: () => ({ member: memberOf(1), term: 1 }), after: () => Effect.never },
-      metadata: { sync: Effect.never }
+      metadata: { sync: Effect.never },
+      fault: () => undefined
     } as unknown as Control.ControlParts)
     const told = Effect.runPromise(Effect.flip(control.addNode({ ...memberOf(4), voter: true })))
     await vi.advanceTimersByTimeAsync(61_000)
