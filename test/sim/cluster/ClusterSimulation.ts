@@ -3,7 +3,6 @@
  * demanded; then the history is judged. The same seed gives the same run.
  */
 import type { Member as RaftMember } from "@effectmq/schemas/raft/Membership"
-import { checkLinearizability } from "@effectmq/testing/Linearizability"
 import { registerModel } from "@effectmq/testing/RegisterModel"
 import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
@@ -13,6 +12,7 @@ import { Clients } from "./Clients.js"
 import { type ClusterPlan, makePlan } from "./ClusterPlan.js"
 import { GroupWatch } from "./GroupWatch.js"
 import { ImageWatch } from "./ImageWatch.js"
+import { judgeHistory } from "./judgeHistory.js"
 import { Member } from "./Member.js"
 import { ClusterNemesis } from "./ClusterNemesis.js"
 import { Violations } from "./Violations.js"
@@ -88,7 +88,7 @@ class ClusterSimulation {
     const { world, violations } = this
     try {
       await world.run(() => this.drive())
-      if (violations.none) this.judge()
+      if (violations.none) judgeHistory(violations, registerModel, this.clients.history)
     } catch (error) {
       violations.add(`thrown: ${(error as Error).stack ?? String(error)}`)
     }
@@ -163,15 +163,6 @@ class ClusterSimulation {
         return `${member.nodeId} ${role} term ${term} leader ${leaderId} last ${lastIndex} commit ${commitIndex} applied ${appliedIndex}${fenced === undefined ? "" : ` fenced: ${fenced}`}`
       })
       .join("; ")
-  }
-
-  private judge(): void {
-    const verdict = checkLinearizability(registerModel, this.clients.history)
-    if (verdict._tag === "Violation") {
-      const lines = verdict.explanation.slice(-12).join("\n    ")
-      this.violations.add(`the history of ${verdict.key} is not linearizable:\n    ${lines}`)
-    } else if (verdict._tag === "Undecided")
-      this.violations.add(`whether the history of ${verdict.key} is linearizable was not decided`)
   }
 
   private get outcome(): ClusterOutcome {

@@ -4,7 +4,6 @@
  * history is judged. The same seed gives the same run.
  */
 import type { Member } from "@effectmq/schemas/raft/Membership"
-import { checkLinearizability } from "@effectmq/testing/Linearizability"
 import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
 import { SimulatedNodes } from "@effectmq/testing/SimulatedNodeTransport"
@@ -12,6 +11,7 @@ import { SimulatedSqlite } from "@effectmq/testing/SimulatedSqlite"
 import { VirtualWorld } from "@effectmq/testing/VirtualWorld"
 import * as Exit from "effect/Exit"
 import { GroupWatch } from "../cluster/GroupWatch.js"
+import { judgeHistory } from "../cluster/judgeHistory.js"
 import { Violations } from "../cluster/Violations.js"
 import { CommandWatch } from "./CommandWatch.js"
 import { MetadataClients } from "./MetadataClients.js"
@@ -114,7 +114,7 @@ class MetadataSimulation {
     const { world, violations } = this
     try {
       await world.run(() => this.drive())
-      if (violations.none) this.judge()
+      if (violations.none) judgeHistory(violations, objectModel, this.clients.history)
     } catch (error) {
       violations.add(`thrown: ${(error as Error).stack ?? String(error)}`)
     }
@@ -231,16 +231,6 @@ class MetadataSimulation {
         return `${nodeId} ${role} term ${term} leader ${leaderId} ${log} version ${version}${fenced === undefined ? "" : ` fenced: ${fenced}`}`
       })
       .join("; ")
-  }
-
-  private judge(): void {
-    const verdict = checkLinearizability(objectModel, this.clients.history)
-    if (verdict._tag === "Violation") {
-      const lines = verdict.explanation.slice(-12).join("\n    ")
-      this.violations.add(`the history of ${verdict.key} is not linearizable:\n    ${lines}`)
-    } else if (verdict._tag === "Undecided") {
-      this.violations.add(`whether the history of ${verdict.key} is linearizable was not decided`)
-    }
   }
 
   private get outcome(): MetadataOutcome {
