@@ -18,8 +18,8 @@ import { SharedGroup } from "@effectmq/messaging/SharedGroup"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { ManualShard } from "./support/ManualShard.js"
-import { ManualTime } from "./support/ManualTime.js"
+import { ManualShard } from "@effectmq/testing/ManualShard"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 
 const golden = (name: string): Buffer => readFileSync(new URL(`../../../schemas/golden/group-${name}.bin`, import.meta.url))
 

@@ -2,8 +2,8 @@ import { Message } from "@effectmq/messaging/Message"
 import { Retained } from "@effectmq/messaging/Retained"
 import * as Effect from "effect/Effect"
 import { describe, expect, it } from "vitest"
-import { ManualShard } from "./support/ManualShard.js"
-import { ManualTime } from "./support/ManualTime.js"
+import { ManualShard } from "@effectmq/testing/ManualShard"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 
 const open = (time = new ManualTime()): Retained =>
   Effect.runSync(Retained.open(new ManualShard(), time, { messagesMax: 100_000, bytesMax: 100_000_000, payloadBytesMax: 100 }))

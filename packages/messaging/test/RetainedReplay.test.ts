@@ -6,8 +6,8 @@ import { TopicIndex } from "@effectmq/messaging/core/TopicIndex"
 import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { ManualShard } from "./support/ManualShard.js"
-import { ManualTime } from "./support/ManualTime.js"
+import { ManualShard } from "@effectmq/testing/ManualShard"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 
 const message = (topic: string, payload = "x", expiresAtMs = 0) =>
   new Message(topic, Buffer.from(payload), 0, payload.length, 2, true, undefined, 0, expiresAtMs, "publisher", undefined)

@@ -1,7 +1,7 @@
 import { type SlicedWork, Slices } from "@effectmq/messaging/core/Slices"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { ManualTime } from "./support/ManualTime.js"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 
 class Counted implements SlicedWork {
   done = 0

@@ -16,8 +16,8 @@ import type { LogEntry, Match, Subscriber } from "@effectmq/messaging/Subscriber
 import { TenantSpace } from "@effectmq/messaging/TenantSpace"
 import { StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
-import { ManualShard } from "./ManualShard.js"
-import { ManualTime } from "./ManualTime.js"
+import { ManualShard } from "@effectmq/testing/ManualShard"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 
 export interface Shards {
   readonly log: ReadonlyArray<ManualShard>

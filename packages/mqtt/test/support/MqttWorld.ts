@@ -23,8 +23,8 @@ import { defaultMqttOptions, type MqttOptions } from "../../src/core/MqttOptions
 import { TopicRules } from "../../src/core/TopicRules.js"
 import * as SessionStore from "../../src/SessionStore.js"
 import { type OpenTenant, TenantTable } from "../../src/TenantTable.js"
-import { ManualShard } from "./ManualShard.js"
-import { ManualTime } from "./ManualTime.js"
+import { ManualShard } from "@effectmq/testing/ManualShard"
+import { ManualTime } from "@effectmq/testing/ManualTime"
 import { MemoryConnection, type Packet } from "./MemoryConnection.js"
 
 export interface WorldOptions {

@@ -1,25 +1,36 @@
 /**
- * Time that stands still until the test moves it; ticks end when the test says so.
+ * The port `Time` of messaging, as the test says: time stands still until it is moved, and ticks end when they are ended.
  */
-import type { Time } from "@effectmq/messaging/Time"
 
-export class ManualTime implements Time {
+interface Timer {
+  readonly dueMs: number
+  readonly task: () => void
+}
+
+export class ManualTime {
   private tasks: Array<() => void> = []
-  private timers: Array<{ readonly dueMs: number; readonly task: () => void }> = []
-  private now = 1_000_000
+  private timers: Array<Timer> = []
+
+  constructor(private now = 1_700_000_000_000) {}
 
   nowMs(): number {
     return this.now
   }
+
   afterTick(task: () => void): void {
     this.tasks.push(task)
   }
+
   after(delayMs: number, task: () => void): () => void {
     const timer = { dueMs: this.now + Math.max(0, delayMs), task }
     this.timers.push(timer)
     return () => {
       this.timers = this.timers.filter((other) => other !== timer)
     }
+  }
+
+  get pending(): number {
+    return this.tasks.length
   }
 
   endTick(): void {
@@ -29,11 +40,11 @@ export class ManualTime implements Time {
   advance(ms: number): void {
     const untilMs = this.now + ms
     for (;;) {
-      const next = this.timers.filter(({ dueMs }) => dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs)[0]
-      if (next === undefined) break
-      this.timers = this.timers.filter((timer) => timer !== next)
-      this.now = next.dueMs
-      next.task()
+      const due = this.timers.filter(({ dueMs }) => dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs)[0]
+      if (due === undefined) break
+      this.timers = this.timers.filter((timer) => timer !== due)
+      this.now = due.dueMs
+      due.task()
     }
     this.now = untilMs
   }

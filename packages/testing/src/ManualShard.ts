@@ -8,6 +8,8 @@ import type { AppendCallback, ReadOptions, ReadResult, Shard } from "@effectmq/s
 import { OffsetOutOfRange, StorageError } from "@effectmq/storage/StorageError"
 import * as Effect from "effect/Effect"
 
+const refused = new StorageError({ reason: "io", message: "as the test says" })
+
 interface Append {
   readonly batch: Uint8Array
   readonly baseOffset: number
@@ -17,16 +19,18 @@ interface Append {
 export class ManualShard implements Shard {
   private batches: Array<Uint8Array> = []
   private appends: Array<Append> = []
-  private reads: Array<() => void> = []
+  private waitingReads: Array<() => void> = []
   private start = 0
   private end = 0
   private committed = 0
+  /** Asked for so far. */
+  reads = 0
   /** Reads wait for `completeReads`. */
   slowReads = false
   /** Every append is refused. */
   broken = false
 
-  constructor(readonly id: ShardId) {}
+  constructor(readonly id: ShardId = { tenant: "default", topic: "t", partition: 0 }) {}
 
   /** What a new process finds: the committed batches, and as many of the others as `extra` says reached the disk. */
   afterCrash(extra: number): ManualShard {
@@ -41,7 +45,7 @@ export class ManualShard implements Shard {
   }
 
   get waiting(): number {
-    return this.appends.length + this.reads.length
+    return this.appends.length + this.waitingReads.length
   }
 
   startOffset(): number {
@@ -72,7 +76,7 @@ export class ManualShard implements Shard {
   commit(count = this.appends.length): void {
     for (const { batch, baseOffset, done } of this.appends.splice(0, count)) {
       if (this.broken) {
-        done(new StorageError({ reason: "io", message: "as the test says" }), -1)
+        done(refused, -1)
       } else {
         this.batches.push(batch)
         this.committed = batchEndOffset(batch)
@@ -81,20 +85,27 @@ export class ManualShard implements Shard {
     }
   }
 
-  completeReads(count = this.reads.length): void {
-    for (const read of this.reads.splice(0, count)) read()
+  /** None of what waits reached the disk. */
+  fail(): void {
+    this.end = this.committed
+    for (const { done } of this.appends.splice(0)) done(refused, -1)
+  }
+
+  completeReads(count = this.waitingReads.length): void {
+    for (const read of this.waitingReads.splice(0, count)) read()
   }
 
   read(fromOffset: number, options: ReadOptions): Effect.Effect<ReadResult, OffsetOutOfRange> {
     const now = Effect.suspend(() => this.readNow(fromOffset, options))
     if (!this.slowReads) return now
     return Effect.flatMap(
-      Effect.async<void>((resume) => void this.reads.push(() => resume(Effect.void))),
+      Effect.async<void>((resume) => void this.waitingReads.push(() => resume(Effect.void))),
       () => now
     )
   }
 
   private readNow(fromOffset: number, options: ReadOptions): Effect.Effect<ReadResult, OffsetOutOfRange> {
+    this.reads++
     if (fromOffset < this.start || fromOffset > this.committed) {
       return Effect.fail(new OffsetOutOfRange({ offset: fromOffset, startOffset: this.start, committedOffset: this.committed }))
     }
