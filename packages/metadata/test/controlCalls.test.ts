@@ -283,7 +283,9 @@ describe("a node that is taken out", () => {
     const again = await itself({ report: leadsIn(3), outcomes })
     await passes(50)
     expect(again.told).toHaveLength(1)
+    expect(await again.outcome()).toBe("waits")
     await passes(200)
+    expect(again.told).toHaveLength(3)
     expect(await again.outcome()).toBe("made")
     const silent = await itself({
       report: (nodeId) => (nodeId === 2 ? Effect.never : Effect.succeed({ role: "leader", term: 5 })),

@@ -153,7 +153,16 @@ const promote = { _tag: "Promote", nodeId: 4 } as const
 describe("a change of the membership", () => {
   it("is made by the leader alone", async () => {
     const follower = memberWith({ role: "follower", leaderId: 2 })
-    expect(await changed(follower, { _tag: "Remove", nodeId: 4 })).toMatchObject({ error: { reason: "no-leader" }, asked: 0 })
+    const changes: ReadonlyArray<ChangeOfMembership> = [
+      { _tag: "AddLearner", member: memberOf(5) },
+      { _tag: "AddLearner", member: memberOf(4) },
+      { _tag: "Promote", nodeId: 4 },
+      { _tag: "Remove", nodeId: 4 },
+      { _tag: "SetAddress", member: { nodeId: 2, address: "moved:1" } }
+    ]
+    for (const change of changes) {
+      expect(await changed(follower, change)).toMatchObject({ error: { reason: "no-leader" }, asked: 0 })
+    }
     const toTwo = follower.peer.transferLeadership({ toNodeId: 3 })
     expect(await Effect.runPromise(Effect.flip(toTwo))).toMatchObject({
       reason: "no-leader",
@@ -183,6 +192,11 @@ describe("a change of the membership", () => {
     for (const change of others) expect(await changed(memberWith(), change)).toEqual({ error: undefined, asked: 1 })
     const joint = { ...leading.membership, outgoingVoters: [1, 2] }
     expect(await changed(memberWith({ membership: joint }), { _tag: "Remove", nodeId: 9 })).toMatchObject({ asked: 1 })
+  })
+
+  it("that takes out the last voter is for Raft to refuse", async () => {
+    const alone = { voters: [1], outgoingVoters: [], learners: [], members: [memberOf(1)] }
+    expect(await changed(memberWith({ membership: alone }), { _tag: "Remove", nodeId: 1 })).toMatchObject({ asked: 1 })
   })
 
   it("that promotes a learner waits until that has all but a hundred entries", async () => {
