@@ -118,8 +118,9 @@ describe("a change", () => {
   })
 
   it("that was made and is not shown in time is told as made", async () => {
-    const { answers, submit } = setup()
+    const { answers, shows, submit } = setup()
     const { outcome } = await submit()
+    await shows(4)
     await answers(done, submitMsMax + 100)
     expect(await outcome()).toMatchObject({ reason: "timeout", message: expect.stringMatching(/was made/) })
   })
