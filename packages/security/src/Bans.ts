@@ -1,8 +1,9 @@
 /**
  * Says whether a client that connects is banned: by the bans in metadata, and by those this node made itself a moment ago.
  *
- * Synchronous, from memory: it stands before anything is done for a connection. A ban of this node (`banHere`) holds at once and
- * until its end; the table of them is bounded, and the oldest makes room.
+ * Synchronous, from memory: it stands before anything is done for a connection. A ban of this node (`banHere`) holds at once, until
+ * its end or until the metadata say something of that client id: from then on they alone count, so that whoever lifts the ban there
+ * lifts it here. The table of them is bounded, and the oldest makes room.
  */
 import type { Ban } from "@effectmq/schemas/metadata/Ban"
 import { Metadata } from "@effectmq/metadata/Metadata"
@@ -28,7 +29,7 @@ export interface BanHere {
 export interface BansService {
   /** The ban that holds for the subject now, recorded in the audit; undefined: it may go on. */
   banned(subject: BanQuestion, nowMs: number): BanEntry | undefined
-  /** Bans a client id on this node, at once. */
+  /** Bans a client id on this node, at once, until the metadata have a ban of it. */
   banHere(ban: BanHere): void
 }
 
@@ -55,6 +56,10 @@ class OwnBans {
     this.banByClient.set(key, ban)
   }
 
+  delete(tenant: string, clientId: string): void {
+    this.banByClient.delete(`${tenant}/${clientId}`)
+  }
+
   find(tenant: string, clientId: string, nowMs: number): BanHere | undefined {
     if (this.banByClient.size === 0) return undefined
     const key = `${tenant}/${clientId}`
@@ -75,6 +80,7 @@ const make = (options: BansOptions) =>
     const own = new OwnBans(options.bansHereMax ?? bansHereMaxDefault)
 
     const put = (ban: Ban) => {
+      if (ban.kind === "clientId") own.delete(ban.tenant, ban.value)
       const table = tablesByTenant.get(ban.tenant) ?? new BanTable()
       tablesByTenant.set(ban.tenant, table)
       table.put(ban)

@@ -77,6 +77,25 @@ describe("Bans", () => {
       expect(["b", "c", "d"].map((clientId) => banned(clientId, 0))).toEqual([false, true, true])
     }).pipe(Effect.provide(baseLayer(new TestMetadata(), [], 2)))
   )
+
+  it.effect("bans of this node give way to what the metadata say of the same client id", () => {
+    const metadata = new TestMetadata()
+    return Effect.gen(function* () {
+      const bans = yield* Bans
+      const here = (clientId: string) => bans.banHere({ tenant: "default", clientId, reason: "r", untilMs: 1000 })
+      const banned = (clientId: string, nowMs = 0) => bans.banned(question({ clientId }), nowMs) !== undefined
+      for (const clientId of ["lifted", "shortened", "not-written"]) here(clientId)
+      for (const value of ["lifted", "shortened"]) metadata.putBan({ kind: "clientId", value, untilMs: 1000 })
+      metadata.putBan({ kind: "user", value: "not-written" })
+      expect(["lifted", "shortened", "not-written"].map((clientId) => banned(clientId))).toEqual([true, true, true])
+      metadata.deleteBan("clientId", "lifted")
+      metadata.putBan({ kind: "clientId", value: "shortened", untilMs: 10 })
+      metadata.deleteBan("user", "not-written")
+      expect(banned("lifted")).toBe(false)
+      expect([banned("shortened", 9), banned("shortened", 10)]).toEqual([true, false])
+      expect(banned("not-written")).toBe(true)
+    }).pipe(Effect.provide(baseLayer(metadata, [])))
+  })
 })
 
 describe("BanTable", () => {
