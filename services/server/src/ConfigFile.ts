@@ -31,6 +31,12 @@ const parse = (path: string, text: string): Effect.Effect<unknown, ConfigFileErr
       : Effect.fail(new ConfigFileError({ path, message: `${path} is no YAML: ${fault.message}` }))
   })
 
+const whyByReason: { readonly [reason: string]: string } = {
+  NotFound: "there is no such file",
+  BadResource: "it is no file",
+  PermissionDenied: "permission denied"
+}
+
 const read = (path: string): Effect.Effect<string, ConfigFileError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const files = yield* FileSystem.FileSystem
@@ -40,7 +46,7 @@ const read = (path: string): Effect.Effect<string, ConfigFileError, FileSystem.F
       : text
   }).pipe(
     Effect.catchTags({
-      SystemError: (error) => Effect.fail(unreadable(path, error.reason === "NotFound" ? "there is no such file" : error.reason)),
+      SystemError: (error) => Effect.fail(unreadable(path, whyByReason[error.reason] ?? error.message)),
       BadArgument: (error) => Effect.fail(unreadable(path, error.message))
     })
   )

@@ -42,9 +42,10 @@ it.effect("refuses what is no YAML, keys twice, and files that grow when read", 
   })
 )
 
-it.effect("says which file is not there", () =>
+it.effect("says which file cannot be read and why", () =>
   Effect.gen(function* () {
     const error = yield* Effect.flip(load({ path: "/nowhere/c.yaml" }))
-    expect(error.message).toContain("/nowhere/c.yaml cannot be read")
+    expect(error.message).toContain("/nowhere/c.yaml cannot be read: there is no such file")
+    expect((yield* Effect.flip(load({ path: "/" }))).message).toContain("/ cannot be read: it is no file")
   }).pipe(Effect.provide(NodeContext.layer))
 )
