@@ -231,15 +231,37 @@ describe("a node that is added", () => {
     expect(learner.asked.map(({ what }) => what)).toEqual(["AddLearner"])
     const voter = setup()
     expect(await (await begun(voter.control.addNode({ ...add, voter: true })))()).toBe("made")
-    expect(voter.asked).toMatchObject([{ what: "AddLearner" }, { what: "Promote", waitMsMax: 60_000 }])
+    expect(voter.asked).toMatchObject([{ what: "AddLearner" }, { what: "Promote", waitMsMax: 20_000 }])
   })
 
-  it("has a minute to catch up", async () => {
-    const { control, played } = setup()
-    played.answer = ({ what }) => (what === "Promote" ? Effect.asVoid(Effect.sleep(59_000)) : Effect.void)
-    const outcome = await begun(control.addNode({ ...add, voter: true }))
-    await passes(59_000)
+  /** One that the leader waits for, for as long as it is asked to, and in vain before the given try. */
+  const catchesUp = async (atTry: number) => {
+    const { asked, control, played } = setup()
+    const promotions = () => asked.filter(({ what }) => what === "Promote").map(({ waitMsMax }) => waitMsMax ?? 0)
+    played.answer = ({ what, waitMsMax = 0 }) => {
+      if (what !== "Promote" || promotions().length >= atTry) return Effect.void
+      return Effect.zipRight(Effect.sleep(waitMsMax), unavailable("timeout"))
+    }
+    return { outcome: await begun(control.addNode({ ...add, voter: true })), promotions }
+  }
+
+  it("has a minute to catch up, in more than one call", async () => {
+    const { outcome, promotions } = await catchesUp(3)
+    await passes(39_900)
+    expect(await outcome()).toBe("waits")
+    await passes(500)
     expect(await outcome()).toBe("made")
+    expect(promotions().slice(0, 2)).toEqual([20_000, 20_000])
+    // So much less than is left that the leader can say why.
+    expect(promotions()[2]).toBeLessThanOrEqual(18_000)
+  })
+
+  it("that does not is told to be a learner still", async () => {
+    const { outcome } = await catchesUp(Number.POSITIVE_INFINITY)
+    await passes(59_900)
+    expect(await outcome()).toBe("waits")
+    await passes(300)
+    expect(await outcome()).toMatchObject({ reason: "timeout" })
   })
 })
 
