@@ -4,6 +4,7 @@
  *
  * What the file says of the old cluster's nodes is left out: the new ones register anew. The cluster keeps its id.
  */
+import { votersMax } from "@effectmq/raft/core/MembershipChange"
 import { RaftStore, type RaftStoreError } from "@effectmq/raft/RaftStore"
 import type { Member } from "@effectmq/schemas/raft/Membership"
 import * as Data from "effect/Data"
@@ -14,9 +15,12 @@ import { Table } from "./core/Table.js"
 import { isSeedable, seed } from "./internal/seed.js"
 import { readContent } from "./internal/snapshots.js"
 
-/** `damaged`: the file is no whole snapshot, or of a newer release. `not-empty`: there is something in the store already. */
+/**
+ * `damaged`: the file is no whole snapshot, or of a newer release. `not-empty`: there is something in the store already. `members`: more of
+ * them than may vote.
+ */
 export class RestoreRefused extends Data.TaggedError("RestoreRefused")<{
-  readonly reason: "damaged" | "not-empty"
+  readonly reason: "damaged" | "not-empty" | "members"
   readonly message: string
 }> {}
 
@@ -52,6 +56,10 @@ export const restore = (
 ): Effect.Effect<Restored, RestoreRefused | RaftStoreError, RaftStore> =>
   Effect.gen(function* () {
     const store = yield* RaftStore
+    if (members.length > votersMax) {
+      const message = `a new cluster begins with at most ${votersMax} nodes that vote, not ${members.length}: add others as learners or observers`
+      return yield* Effect.fail(new RestoreRefused({ reason: "members", message }))
+    }
     if (!isSeedable(store.stored)) {
       const message = "there is metadata in this data directory already: give an empty one"
       return yield* Effect.fail(new RestoreRefused({ reason: "not-empty", message }))

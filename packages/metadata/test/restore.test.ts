@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs"
 import { metadataEventCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { MetadataCommand } from "@effectmq/schemas/metadata/MetadataCommand"
-import { make as makeStore } from "@effectmq/raft/MemoryRaftStore"
+import { votersMax } from "@effectmq/raft/core/MembershipChange"
+import { emptyContents, make as makeStore } from "@effectmq/raft/MemoryRaftStore"
 import { RaftStore } from "@effectmq/raft/RaftStore"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -131,6 +132,22 @@ describe("a new cluster from an exported snapshot", () => {
     }
     const reports = (await Effect.runPromise((nodes[0] as RunningNode).control.status)).nodes.map(({ report }) => report)
     expect(new Set(reports.map((report) => report?.chainHash)).size).toBe(1)
+  })
+
+  it("begins with as many voters as there may be, and with no more", async () => {
+    const chunks = written(sample, 100)
+    const contents = emptyContents()
+    const restored = (count: number) => {
+      const members = Array.from({ length: count }, (_, at) => memberOf(at + 1))
+      const store = Effect.provideService(SnapshotRestore.restore(chunks, members), RaftStore, makeStore(contents))
+      return Effect.runPromise(Effect.either(store))
+    }
+    expect(await restored(votersMax + 1)).toMatchObject({
+      left: { _tag: "RestoreRefused", reason: "members", message: expect.stringContaining(`at most ${votersMax} nodes`) }
+    })
+    // Nothing was written: the list that is right is taken.
+    expect(await restored(votersMax)).toMatchObject({ right: { clusterId: "golden" } })
+    expect(contents.snapshot?.membership.voters).toHaveLength(votersMax)
   })
 
   it("is not made over what is there, nor of a damaged file", async () => {
