@@ -43,6 +43,14 @@ describe("version 1", () => {
     it(`refuses ${JSON.stringify(text).slice(0, 60)}`, () => expect(parseProxyHeader(line(text))).toEqual(malformed))
 })
 
+it("a line has at most 107 bytes with its end", () => {
+  const unknown = (bytes: number) => line(`PROXY UNKNOWN ${"x".repeat(bytes - 16)}\r\n`)
+  expect(parseProxyHeader(unknown(107))).toEqual({ kind: "header", length: 107, source: undefined })
+  expect(parseProxyHeader(unknown(107).subarray(0, 106))).toEqual({ kind: "incomplete" })
+  expect(parseProxyHeader(unknown(108))).toEqual(malformed)
+  expect(parseProxyHeader(unknown(108).subarray(0, 107))).toEqual(malformed)
+})
+
 describe("version 2", () => {
   const good: ReadonlyArray<readonly [string, Buffer, object | undefined]> = [
     ["TCP over IPv4", hex(signature, "2111000c", "c0000201", "c6336402", "dc04", "01bb"), { address: "192.0.2.1", port: 56_324 }],
@@ -59,7 +67,8 @@ describe("version 2", () => {
     ["LOCAL", hex(signature, "20000000"), undefined],
     ["LOCAL with addresses", hex(signature, "2011000c", "c0000201", "c6336402", "dc04", "01bb"), undefined],
     ["unspecified family", hex(signature, "21000003", "aabbcc"), undefined],
-    ["unix", hex(signature, "213100d8", "00".repeat(216)), undefined]
+    ["unix", hex(signature, "213100d8", "00".repeat(216)), undefined],
+    ["as long as it may be", hex(signature, "2000", "1000", "00".repeat(proxyHeaderRestBytesMax)), undefined]
   ]
   for (const [name, bytes, source] of good)
     it(name, () => {
