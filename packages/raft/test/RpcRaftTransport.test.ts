@@ -126,15 +126,43 @@ describe("Raft messages over RPC", () => {
     })
   )
 
-  it.scopedLive("that cannot be taken are dropped, the oldest first, and the others wait for no longer than they must", () =>
+  for (const [what, limits] of [
+    ["messages", { queueMessagesMax: 10 }],
+    ["bytes", { queueBytesMax: 1_000 }]
+  ] as const)
+    it.scopedLive(`that cannot be taken are dropped, the oldest first: those beyond so many ${what}`, () =>
+      Effect.gen(function* () {
+        const one = yield* start(1, { ...limits, callsMax: 1 })
+        const two = yield* start(2)
+        one.transport.setMembers([two.member])
+        for (let term = 1; term <= 100; term++) one.transport.send(vote(1, 2, term))
+        yield* until(() => two.received.length === 10)
+        expect(two.received.map(({ term }) => term)).toEqual(Array.from({ length: 10 }, (_, at) => 91 + at))
+        expect(one.counted("dropped")).toBe(90)
+      })
+    )
+
+  it.scopedLive("wait while as many calls are under way as may be, and then go out, in order", () =>
     Effect.gen(function* () {
-      const one = yield* start(1, { queueMessagesMax: 10, callsMax: 1 })
+      const one = yield* start(1, { callsMax: 1, callBytesMax: 100 })
       const two = yield* start(2)
       one.transport.setMembers([two.member])
-      for (let term = 1; term <= 100; term++) one.transport.send(vote(1, 2, term))
-      yield* until(() => two.received.length === 10)
-      expect(two.received.map(({ term }) => term)).toEqual(Array.from({ length: 10 }, (_, at) => 91 + at))
-      expect(one.counted("dropped")).toBe(90)
+      for (let term = 1; term <= 20; term++) one.transport.send(vote(1, 2, term))
+      yield* until(() => two.received.length + one.counted("dropped") >= 20)
+      expect(two.received.map(({ term }) => term)).toEqual(Array.from({ length: 20 }, (_, at) => 1 + at))
+    })
+  )
+
+  it.scopedLive("reach nobody who is no member any more", () =>
+    Effect.gen(function* () {
+      const one = yield* start(1)
+      const two = yield* start(2)
+      one.transport.setMembers([two.member])
+      one.transport.send(vote(1, 2, 1))
+      yield* until(() => two.received.length === 1)
+      one.transport.setMembers([one.member])
+      one.transport.send(vote(1, 2, 2))
+      expect(one.counted("dropped")).toBe(1)
     })
   )
 })
