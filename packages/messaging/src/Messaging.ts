@@ -114,7 +114,13 @@ const make = (live: Live<Partial<MessagingOptions>>, time: Time) =>
       Effect.gen(function* () {
         const engine = yield* engines.engine(options.engine)
         const shard = (topic: string) => openShard(engine, tenant, topic)
-        const sourceCount = logShardCount(yield* engine.list, tenant) ?? options.logShards
+        const madeWith = logShardCount(yield* engine.list, tenant)
+        const sourceCount = madeWith ?? options.logShards
+        if (sourceCount !== options.logShards) {
+          yield* Effect.logWarning("a log keeps the shards it was made with, and not those that are configured").pipe(
+            Effect.annotateLogs({ tenant, shards: sourceCount, configured: options.logShards })
+          )
+        }
         const logShards = yield* openLog(engine, tenant, sourceCount)
         const routes = new RouteTable(sourceCount, routeTimer)
         const log: MessageLog = new MessageLog(logShards, time, run, (publish) => space.committed(publish))

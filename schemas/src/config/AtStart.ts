@@ -67,9 +67,16 @@ export const atStartGroups: ReadonlyArray<Group> = [
   { reason: "sessions and messages are kept under it", keys: ["mqtt.tenant"] },
   {
     reason: "messages and sessions that are there stand in the log that was made with it",
-    keys: ["mqtt.log.engine", "mqtt.log.shards"]
-  }
+    keys: ["mqtt.log.engine"]
+  },
+  { reason: "a log is made with so many shards and keeps them", keys: ["mqtt.log.shards"] }
 ]
+
+/** What a restart with another value does, where it does not simply hold from then on; as a sentence. */
+export const restartNote = (name: string): string | undefined =>
+  name === "mqtt.log.shards"
+    ? "Logs that are there stay as they are: it counts for those that are made then, of a new tenant or in an empty data directory"
+    : undefined
 
 const reasonByKey: ReadonlyMap<string, string> = new Map(
   atStartGroups.flatMap(({ keys, reason }) => keys.map((key) => [key, reason] as const))

@@ -16,7 +16,7 @@ export const mqttLogKeys = {
     fallback: 1,
     min: 1,
     max: 64,
-    doc: "Shards of the log, fixed when it is made. With 1 a persistent session gets the messages of all topics in the order in which they were published; with more, those of each topic."
+    doc: "Shards of a tenant's log, fixed when that is made: another value counts for logs that are made after the next start. With 1 a persistent session gets the messages of all topics in the order in which they were published; with more, those of each topic."
   }),
   "mqtt.log.retentionSeconds": integer({
     fallback: 0,

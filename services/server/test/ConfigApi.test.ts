@@ -62,6 +62,10 @@ describe("config", () => {
       const atStart = yield* refused("data.dir", { value: "/elsewhere" })
       expect(atStart).toMatchObject({ status: 409, body: { error: "ReadAtStart" } })
       expect(atStart.body.message).toMatch(/needs a restart: set it in the file, as EFFECTMQ_DATA_DIR or with --set/)
+      const shards = yield* refused("mqtt.log.shards", { value: 4 })
+      expect(shards.body.message).toMatch(
+        /a log is made with so many shards and keeps them.*Logs that are there stay as they are/
+      )
     }).pipe(Effect.provide(layer()))
   )
 

@@ -148,7 +148,8 @@ const waiting = (parts: StandingParts) => {
 
 export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<never, never, Scope.Scope> => {
   const { nodeId, raft } = parts
-  let leaderless = 0
+  // One that was taken out while it was down asks at once, before it serves.
+  let leaderless = leaderlessLooks - 1
   let isOut = false
   let returns = 0
   const wait = waiting(parts)

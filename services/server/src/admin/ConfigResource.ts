@@ -2,6 +2,7 @@
  * `/config`: what the node runs with; and what the cluster's metadata says over what its nodes were started with.
  */
 import { PutConfigBody } from "@effectmq/schemas/admin/Config"
+import { restartNote } from "@effectmq/schemas/config/AtStart"
 import { judgeChange, type StoredValue } from "@effectmq/schemas/config/DynamicSettings"
 import { environmentNameOf } from "@effectmq/schemas/config/Settings"
 import { defaultTenant } from "@effectmq/schemas/Ids"
@@ -38,7 +39,8 @@ const judged = (name: string, value: unknown) =>
         error: "ReadAtStart",
         message:
           `${name} is read when a node starts: ${verdict.left.reason}. It needs a restart: ` +
-          `set it in the file, as ${environmentNameOf(name)} or with --set, and start the node again`
+          `set it in the file, as ${environmentNameOf(name)} or with --set, and start the node again` +
+          (restartNote(name) === undefined ? "" : `. ${restartNote(name)}`)
       })
     )
   })
