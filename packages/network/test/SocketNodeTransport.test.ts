@@ -100,6 +100,19 @@ describe("sockets between nodes", () => {
     })
   )
 
+  it.scopedLive("are ended when they announce more than a frame of the handshake, before it comes", () =>
+    Effect.gen(function* () {
+      const lines = new Lines()
+      const host = yield* hosting(1, { handshakeTimeoutMs: 60_000 }, lines)
+      const announcing = (bytes: number) => knock(host.transport.port, framed(Buffer.alloc(bytes)).subarray(0, 4 + bytes - 1))
+      const largest = yield* announcing(handshakeFrameBytesMax)
+      const larger = yield* announcing(handshakeFrameBytesMax + 1)
+      yield* until("it is ended", larger.closed)
+      yield* until("it is in the log", () => lines.with("a frame of 257 bytes is larger than 256").length === 1)
+      expect(largest.closed()).toBe(false)
+    })
+  )
+
   it.scopedLive("have a limited time for the handshake, however they use it", () =>
     Effect.gen(function* () {
       const host = yield* hosting(1, { handshakeTimeoutMs: 300 })

@@ -9,16 +9,16 @@ import { expect, it } from "vitest"
 import { RaftStore } from "../src/RaftStore.js"
 import * as SqliteRaftStore from "../src/SqliteRaftStore.js"
 import { raftStoreSuite, type StorePlace } from "./RaftStoreSuite.js"
-import { chunksOf, commands, saveSnapshot, snapshotOf } from "./support/StoreSamples.js"
+import { chunksOf, command, commands, saveSnapshot, snapshotOf } from "./support/StoreSamples.js"
 
 const sqlite = await SimulatedSqlite.load()
 
-const placeOn = (seed: number): StorePlace & { readonly disk: SimulatedDisk } => {
+const placeOn = (seed: number, checkpointBytes = 1 << 20): StorePlace & { readonly disk: SimulatedDisk } => {
   const random = new SeededRandom(seed)
   const disk = new SimulatedDisk(random.next)
   disk.makeDirectory("/data")
   const openSqlite = sqlite.openOn({ disk, random: random.next, nowMs: () => 0 })
-  const layer = SqliteRaftStore.layerOver({ filename: "/data/raft.sqlite" }, openSqlite).pipe(
+  const layer = SqliteRaftStore.layerOver({ filename: "/data/raft.sqlite", checkpointBytes }, openSqlite).pipe(
     Layer.provide(Layer.succeed(Disk, disk))
   )
   return { disk, use: (body) => Effect.runPromise(Effect.provide(Effect.flatMap(RaftStore, body), layer)), remove: () => {} }
@@ -64,6 +64,17 @@ it("is fenced by a sync that fails, also for want of space: nobody knows then wh
       }
       expect(yield* Effect.flip(store.persist({ entries: commands(3, 3, 1) }))).toMatchObject({ reason: "io" })
       expect(yield* Effect.flip(store.persist({ entries: commands(3, 3, 1) }))).toMatchObject({ reason: "io" })
+    })
+  )
+})
+
+it("carries SQLite's log on when it is long: it does not grow with all that is ever written", async () => {
+  const { disk, use } = placeOn(4, 50_000)
+  await use((store) =>
+    Effect.gen(function* () {
+      for (let index = 1; index <= 200; index++) yield* store.persist({ entries: [command(index, 1, "x".repeat(4_000))] })
+      expect(disk.content("/data/raft.sqlite").length).toBeGreaterThan(500_000)
+      expect(disk.content("/data/raft.sqlite-wal").length).toBeLessThan(200_000)
     })
   )
 })
