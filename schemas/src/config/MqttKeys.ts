@@ -41,7 +41,7 @@ export const mqttKeys = {
     min: 1,
     max: 3600,
     unit: "seconds",
-    doc: "How long a new connection may take until its CONNECT is complete."
+    doc: "How long a new connection may take until its CONNECT is complete. TLS, PROXY headers and the request of a WebSocket have ten seconds of their own before that."
   }),
   "mqtt.keepAliveSecondsMax": integer({
     fallback: 65535,
