@@ -2,6 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -50,6 +51,24 @@ describe("mutual TLS between nodes", () => {
       // A certificate for clients alone is none for a host.
       const clientOnly = yield* hosting({ tls: certified("client") })
       expect(yield* reached(yield* socketNode(6, { tls }), clientOnly)).toMatch(/certificate|purpose/)
+    })
+  )
+
+  it.scopedLive("is given up where the other side accepts the connection and says nothing", () =>
+    Effect.gen(function* () {
+      const silent = yield* Effect.acquireRelease(
+        Effect.async<Server>((resume) => {
+          const made = createServer((socket) => void socket.on("error", () => {}).resume())
+          made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+        }),
+        (made) => Effect.sync(() => made.close())
+      )
+      const node = yield* socketNode(2, { tls, handshakeTimeoutMs: 300 })
+      const { port } = silent.address() as AddressInfo
+      const given = yield* Effect.flip(
+        node.transport.connect({ nodeId: 1, address: `127.0.0.1:${port}` }, channel, () => nothing)
+      )
+      expect(given.message).toBe("no answer within 300 ms")
     })
   )
 

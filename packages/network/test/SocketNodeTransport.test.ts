@@ -3,8 +3,10 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { createServer } from "node:net"
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { CallerHandshake, handshakeFrameBytesMax, nonceBytes } from "../src/core/NodeHandshake.js"
+import type { FramedLink } from "../src/internal/FramedLink.js"
+import { LinkAdmission } from "../src/internal/LinkAdmission.js"
 import type { NodeLink, NodeTarget } from "../src/NodeTransport.js"
 import { nodeTransportSuite, type TestNode } from "./NodeTransportSuite.js"
 import { knock, Lines, type NodeOptions, secret, socketNode, wireTo } from "./support/Nodes.js"
@@ -225,12 +227,52 @@ describe("sockets between nodes", () => {
 
   it.scopedLive("are no longer under way when nobody waits for them", () =>
     Effect.gen(function* () {
-      const host = yield* hosting(1)
-      const wire = yield* wireTo(host.transport.port)
-      wire.freeze()
+      let ended = false
+      const silent = yield* Effect.acquireRelease(
+        Effect.async<Server>((resume) => {
+          const made = createServer((socket) => {
+            socket.on("error", () => {})
+            socket.on("close", () => {
+              ended = true
+            })
+            socket.resume()
+          })
+          made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+        }),
+        (made) => Effect.sync(() => made.close())
+      )
+      const { port } = silent.address() as AddressInfo
       const node = yield* socketNode(2, { handshakeTimeoutMs: 60_000 })
-      const waited = yield* Effect.either(Effect.timeout(call(node, { nodeId: 1, address: wire.address }), 100))
+      const waited = yield* Effect.either(Effect.timeout(call(node, { nodeId: 1, address: `127.0.0.1:${port}` }), 100))
       expect(Either.isLeft(waited) && waited.left._tag).toBe("TimeoutException")
+      yield* until("the connection is ended", () => ended)
     })
   )
+})
+
+describe("links of others", () => {
+  const link = () => {
+    const made = { aborted: false, abort: () => void (made.aborted = true) }
+    return made
+  }
+  const as = (made: ReturnType<typeof link>) => made as unknown as FramedLink
+
+  it("in their handshake are as many as may be, those that are gone not counted, and the oldest gives way", () => {
+    const admission = new LinkAdmission(3, 10)
+    const slow = link()
+    admission.arrived(as(slow))
+    for (let at = 0; at < 10; at++) {
+      const brief = link()
+      admission.arrived(as(brief))
+      admission.gone(as(brief))
+    }
+    const proven = link()
+    admission.arrived(as(proven))
+    admission.proven(as(proven))
+    for (const one of [link(), link()]) admission.arrived(as(one))
+    expect(slow.aborted).toBe(false)
+    admission.arrived(as(link()))
+    expect(slow.aborted).toBe(true)
+    expect(admission.all()).toHaveLength(4)
+  })
 })

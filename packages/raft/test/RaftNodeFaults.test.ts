@@ -395,6 +395,16 @@ describe("leadership", () => {
     expect(leader.registry.told.filter((one) => !one.startsWith("apply"))).toEqual([`began ${term}`, `ended ${term}`])
   })
 
+  it("of another term than the one that leads is not what a proposal is for", async () => {
+    const one = group([1])
+    const { node, registry } = await one.start(1)
+    await until(() => registry.told.includes("began 2"))
+    for (const term of [1, 3]) expect(reasonOf(node.propose(term, bytes("decided on another image")))).toBe("not-leader")
+    Either.getOrThrow(node.propose(2, bytes("a")))
+    await until(() => registry.texts.length === 1)
+    expect(registry.texts).toEqual(["a"])
+  })
+
   it("a listener that throws disturbs nobody", async () => {
     const one = group([1])
     const { node, registry } = await one.start(1)
