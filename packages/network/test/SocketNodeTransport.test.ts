@@ -225,6 +225,25 @@ describe("sockets between nodes", () => {
     })
   )
 
+  it.scopedLive("give no more frames to who has ended them, though more came with that one", () =>
+    Effect.gen(function* () {
+      const host = yield* socketNode(1)
+      const heard: Array<number> = []
+      const ended = yield* Deferred.make<string>()
+      yield* host.transport.accept(channel, (link) => ({
+        onFrame: (frame) => {
+          heard.push(frame[0] as number)
+          link.close("that was enough")
+        },
+        onClose: (reason) => Deferred.unsafeDone(ended, Effect.succeed(reason))
+      }))
+      const link = yield* call(yield* socketNode(2), { nodeId: 1, address: host.address })
+      for (const frame of [1, 2, 3]) link.send(Buffer.from([frame]))
+      expect(yield* Deferred.await(ended)).toBe("that was enough")
+      expect(heard).toEqual([1])
+    })
+  )
+
   it.scopedLive("are no longer under way when nobody waits for them", () =>
     Effect.gen(function* () {
       let ended = false
