@@ -1,7 +1,7 @@
 /** Who leads, as a node without a Raft member takes it. */
 import { MetadataUnavailable } from "@effectmq/schemas/errors/MetadataError"
 import * as Effect from "effect/Effect"
-import { expect, it } from "vitest"
+import { expect, it, vi } from "vitest"
 import { type ClusterPeersService, PeerUnavailable } from "../src/ClusterPeers.js"
 import { Deadlines } from "../src/internal/Deadlines.js"
 import { Forwarder } from "../src/internal/Forwarder.js"
@@ -56,7 +56,10 @@ it("does not ask in a loop without a pause where every member is refused at once
     })
     return yield* Effect.flip(controller.submit(command("CreateTopic", { tenant, name: "a" })))
   })
-  const error = await Effect.runPromise(Effect.scoped(test))
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] })
+  const refusal = Effect.runPromise(Effect.scoped(test))
+  await vi.advanceTimersByTimeAsync(1_000).finally(() => vi.useRealTimers())
+  const error = await refusal
   expect(error).toBeInstanceOf(MetadataUnavailable)
   expect(error).toMatchObject({ reason: "no-leader" })
   // At most one in each of the shortest pauses.
