@@ -39,6 +39,15 @@ describe("a group of one", () => {
     expect(again.node.storeId).toBe(first.node.storeId)
   })
 
+  it("waits for no election timeout, at the first start nor later", async () => {
+    const one = group([1], { electionMsMin: 3_600_000, electionMsMax: 3_600_000 })
+    const first = await one.start(1)
+    await until(() => first.node.status().role === "leader")
+    await first.stop()
+    const second = await one.start(1)
+    await until(() => second.node.status().role === "leader")
+  })
+
   it("takes snapshots, cuts its log and starts from them", async () => {
     const one = group([1], { snapshotEntries: 10, keptEntries: 3, snapshotChunkBytesMax: 16 })
     const first = await one.start(1)
