@@ -171,6 +171,12 @@ describe("a disk that fails", () => {
   })
 })
 
+it("a member does not begin a group that it is not in", async () => {
+  const one = group([1])
+  await expect(one.start(2, { initialMembers: [memberOf(1)] })).rejects.toThrow("node 2 is not among the first members")
+  expect(one.contentsOf(2)).toMatchObject({ hardState: { term: 0 }, entries: [] })
+})
+
 describe("a state machine", () => {
   it("that finds what must not be takes its member out before anything else is applied", async () => {
     const one = group([1])
