@@ -177,6 +177,27 @@ it("a member does not begin a group that it is not in", async () => {
   expect(one.contentsOf(2)).toMatchObject({ hardState: { term: 0 }, entries: [] })
 })
 
+it("a member that was removed is not reached any more when that is committed", async () => {
+  const three = group([1, 2, 3])
+  const reached = new Map<number, ReadonlyArray<number>>()
+  const transport = three.hub.transport.bind(three.hub)
+  three.hub.transport = (nodeId) => ({
+    ...transport(nodeId),
+    setMembers: (members) =>
+      void reached.set(
+        nodeId,
+        members.map((member) => member.nodeId)
+      )
+  })
+  await three.startAll()
+  await three.put("a")
+  const leader = await three.leader()
+  const [gone, stays] = [1, 2, 3].filter((nodeId) => nodeId !== leader.nodeId) as [number, number]
+  expect(reached.get(leader.nodeId)).toEqual([gone, stays])
+  await Effect.runPromise(leader.node.changeMembership({ _tag: "Remove", nodeId: gone }))
+  await until(() => reached.get(leader.nodeId)?.includes(gone) === false && reached.get(stays)?.includes(gone) === false)
+})
+
 describe("a state machine", () => {
   it("that finds what must not be takes its member out before anything else is applied", async () => {
     const one = group([1])
