@@ -41,7 +41,7 @@ const dependenciesHash = () => {
 const installPackages = () => {
   const stamp = existsSync(stampPath) ? readFileSync(stampPath, "utf8") : ""
   if (stamp === dependenciesHash()) return
-  say("installing npm packages")
+  say("installing npm packages; SQLite is compiled for this machine, which takes a few minutes the first time")
   // Not `npm ci`: it fails where optional packages of other platforms cannot be had. Nothing is saved: versions of npm differ in
   // what they write to a lock file, and who starts a broker wants a clean tree.
   const result = run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"])

@@ -1,5 +1,6 @@
 /**
- * Lets clients in: tenant, bans, flapping, authenticator, permissions; one Effect per CONNECT or AUTH.
+ * Lets clients in: tenant, bans, authenticator, flapping, permissions; one Effect per CONNECT or AUTH. Only who proved who it is counts as one
+ * that connects again and again: nobody else can have a client banned.
  */
 import {
   type AuthenticationExchange,
@@ -39,6 +40,8 @@ const codeByReason: Readonly<Record<AuthenticationFailed["reason"], number>> = {
 
 const refused = (reasonCode: number, message: string): LoginAnswer => ({ kind: "refused", refusal: { reasonCode, message } })
 
+const bannedRefusal: Refusal = { reasonCode: ReasonCode.banned, message: "banned" }
+
 const unavailable = refused(ReasonCode.serverUnavailable, "the server cannot let anybody in now")
 
 export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): Login => {
@@ -61,45 +64,39 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
     return { reasonCode: codeByReason[credentials.reason], message: credentials.message }
   }
 
-  const banned = (credentials: Credentials): Refusal | undefined => {
-    const { tenant, clientId, address, username } = credentials
-    const nowMs = parts.nowMs()
-    const ban = parts.bans.banned({ tenant, clientId, address, user: username }, nowMs)
-    if (ban === undefined && !parts.flapping.connected(tenant, clientId, nowMs)) return undefined
-    return { reasonCode: ReasonCode.banned, message: "banned" }
-  }
+  const banned = ({ tenant, clientId, address, username }: Credentials): Refusal | undefined =>
+    parts.bans.banned({ tenant, clientId, address, user: username }, parts.nowMs()) === undefined ? undefined : bannedRefusal
 
-  const admitted = (principal: Principal, credentials: Credentials, data: Uint8Array | undefined) =>
-    Effect.map(parts.tenant(principal.tenant), (tenant): LoginAnswer => {
-      const { clientId, address } = credentials
-      return {
-        kind: "admitted",
-        admission: { principal, permissions: parts.authorizer.permissions({ principal, clientId, address }), tenant },
-        data
-      }
-    })
+  type Admit = (
+    principal: Principal,
+    credentials: Credentials,
+    data: Uint8Array | undefined
+  ) => Effect.Effect<LoginAnswer, StorageError>
 
-  const step = (exchange: AuthenticationExchange, credentials: Credentials, data: Uint8Array) =>
+  const admitted: Admit = (principal, { clientId, address }, data) =>
+    Effect.map(parts.tenant(principal.tenant), (tenant) => ({
+      kind: "admitted",
+      admission: { principal, permissions: parts.authorizer.permissions({ principal, clientId, address }), tenant },
+      data
+    }))
+
+  const connected: Admit = (principal, credentials, data) =>
+    Effect.suspend(() =>
+      parts.flapping.connected(credentials.tenant, credentials.clientId, parts.nowMs())
+        ? Effect.succeed<LoginAnswer>({ kind: "refused", refusal: bannedRefusal })
+        : admitted(principal, credentials, data)
+    )
+
+  const step = (exchange: AuthenticationExchange, admit: Admit, credentials: Credentials, data: Uint8Array) =>
     Effect.flatMap(exchange.step(data), (answer) =>
       answer.principal === undefined
         ? Effect.succeed<LoginAnswer>({ kind: "continue", data: answer.data })
-        : admitted(answer.principal, credentials, answer.data)
+        : admit(answer.principal, credentials, answer.data)
     )
 
-  return {
-    login: (given, done) => {
-      const credentials = judged(given)
-      if ("reasonCode" in credentials) {
-        done({ kind: "refused", refusal: credentials })
-        return undefined
-      }
-      const fiber = answer(
-        Effect.flatMap(parts.authenticator.authenticate(credentials), (principal) => admitted(principal, credentials, undefined)),
-        done
-      )
-      return () => fiber.unsafeInterruptAsFork(FiberId.none)
-    },
-    exchange: (method, given, done) => {
+  const exchange =
+    (admit: Admit): Login["exchange"] =>
+    (method, given, done) => {
       const credentials = judged(given)
       if ("reasonCode" in credentials) {
         done(credentials)
@@ -109,14 +106,32 @@ export const makeLogin = (parts: LoginParts, runtime: Runtime.Runtime<never>): L
         parts.authenticator.exchange(method, credentials).pipe(
           Effect.match({
             onFailure: (error): Refusal => ({ reasonCode: codeByReason[error.reason], message: error.message }),
-            onSuccess: (exchange) => ({
+            onSuccess: (begun) => ({
               step: (data: Uint8Array, stepDone: (answer: LoginAnswer) => void) =>
-                answer(step(exchange, credentials, data), stepDone)
+                answer(step(begun, admit, credentials, data), stepDone)
             })
           }),
           Effect.map(done)
         )
       )
     }
+
+  return {
+    login: (given, done) => {
+      const credentials = judged(given)
+      if ("reasonCode" in credentials) {
+        done({ kind: "refused", refusal: credentials })
+        return undefined
+      }
+      const fiber = answer(
+        Effect.flatMap(parts.authenticator.authenticate(credentials), (principal) =>
+          connected(principal, credentials, undefined)
+        ),
+        done
+      )
+      return () => fiber.unsafeInterruptAsFork(FiberId.none)
+    },
+    exchange: exchange(connected),
+    reauthenticate: exchange(admitted)
   }
 }

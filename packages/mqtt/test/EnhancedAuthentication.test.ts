@@ -3,9 +3,9 @@ import type { Login, LoginAnswer } from "../src/core/ConnectionContext.js"
 import { MqttWorld } from "./support/MqttWorld.js"
 
 /** Asks for the same word twice. */
-const login = (admitted: (user: string) => LoginAnswer): Login => ({
-  login: (_credentials, done) => done(admitted("plain")),
-  exchange: (method, _credentials, done) => {
+const twice =
+  (admitted: (user: string) => LoginAnswer): Login["exchange"] =>
+  (method, _credentials, done) => {
     if (method !== "TWICE") {
       done({ reasonCode: 0x8c, message: "no such method" })
       return
@@ -19,6 +19,11 @@ const login = (admitted: (user: string) => LoginAnswer): Login => ({
       }
     })
   }
+
+const login = (admitted: (user: string) => LoginAnswer): Login => ({
+  login: (_credentials, done) => done(admitted("plain")),
+  exchange: twice(admitted),
+  reauthenticate: twice(admitted)
 })
 
 const makeWorld = async () => {
@@ -94,20 +99,20 @@ describe("enhanced authentication", () => {
     }
     let world: MqttWorld | undefined
     const inner = login((user) => inTenant((world as MqttWorld).admitted(user)))
-    const watched: Login = {
-      ...inner,
-      exchange: (method, credentials, done) => {
-        tenants.push(credentials.tenant)
-        inner.exchange(method, credentials, done)
+    const watching =
+      (which: "exchange" | "reauthenticate"): Login["exchange"] =>
+      (method, credentials, done) => {
+        tenants.push(`${which} ${credentials.tenant}`)
+        inner[which](method, credentials, done)
       }
-    }
+    const watched: Login = { ...inner, exchange: watching("exchange"), reauthenticate: watching("reauthenticate") }
     world = await MqttWorld.make({ mqtt: { tenant: "of-the-listener" }, login: watched })
     const client = world.client(5)
     client.ask(connect())
     client.ask(auth(0x18, "me"))
     client.ask(auth(0x19, "me"))
     expect(client.ask(auth(0x18, "me"))).toMatchObject([{ cmd: "auth", reasonCode: 0 }])
-    expect(tenants).toEqual(["of-the-listener", "default"])
+    expect(tenants).toEqual(["exchange of-the-listener", "reauthenticate default"])
     principalTenant = "another"
     client.ask(auth(0x19, "me"))
     expect(client.ask(auth(0x18, "me"))).toMatchObject([{ cmd: "disconnect", reasonCode: 0x87 }])

@@ -30,6 +30,6 @@ export const alarmKeys = {
     min: 1,
     max: 100,
     unit: "percent",
-    doc: "Share of a limit (connections, retained messages, delayed messages) above which there is an alarm."
+    doc: "Share of a limit (connections, persistent sessions, number or bytes of retained or delayed messages) above which there is an alarm."
   })
 }

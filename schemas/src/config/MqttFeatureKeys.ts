@@ -73,7 +73,7 @@ export const mqttFeatureKeys = {
   }),
   "mqtt.flapping.enabled": flag({
     fallback: false,
-    doc: "Whether a client that connects again and again is banned for a while."
+    doc: "Whether a client that connects again and again is banned for a while; only connects that are let in count."
   }),
   "mqtt.flapping.connectsMax": integer({
     fallback: 15,

@@ -70,7 +70,10 @@ export interface LoginExchange {
 export interface Login {
   /** Returns how to say that nobody waits for the answer any more, where it takes time. */
   login(credentials: Credentials, done: (answer: LoginAnswer) => void): (() => void) | void
+  /** Of who connects. */
   exchange(method: string, credentials: Credentials, done: (exchange: LoginExchange | Refusal) => void): void
+  /** Of who is connected. */
+  reauthenticate(method: string, credentials: Credentials, done: (exchange: LoginExchange | Refusal) => void): void
 }
 
 export interface ConnectionContext {

@@ -71,7 +71,8 @@ export class MqttWorld {
       counters: new ConnectionCounters(),
       login: given.login ?? {
         login: (_credentials, done) => done(this.admitted()),
-        exchange: (_method, _credentials, done) => done({ reasonCode: 0x8c, message: "no method" })
+        exchange: (_method, _credentials, done) => done({ reasonCode: 0x8c, message: "no method" }),
+        reauthenticate: (_method, _credentials, done) => done({ reasonCode: 0x8c, message: "no method" })
       },
       nowMs: () => this.time.nowMs(),
       receivedAtMs: nowMs,

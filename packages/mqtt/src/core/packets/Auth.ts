@@ -45,7 +45,7 @@ const reAuthenticate = (machine: ConnectionMachine, data: Uint8Array): void => {
     certificateCommonName: machine.connection.peerCertificate?.commonName,
     address: machine.connection.remoteAddress
   }
-  machine.context.login.exchange(machine.authenticationMethod as string, credentials, (exchange) => {
+  machine.context.login.reauthenticate(machine.authenticationMethod as string, credentials, (exchange) => {
     if (machine.state !== "connected") return
     if ("reasonCode" in exchange) {
       machine.end(exchange.reasonCode, exchange.message)
