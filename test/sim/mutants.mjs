@@ -311,7 +311,7 @@ export const mutants = {
     path: liveness,
     find: "isFenced && roll.isThere(node.nodeId, now, options.heartbeatMs * 2)",
     replace: "isFenced && roll.isThere(node.nodeId, now, -1)",
-    seed: 24
+    seed: 47
   }
 }
 
