@@ -29,12 +29,12 @@ import { type IntroductionError, introduce, isEmpty } from "./internal/Introduct
 import * as Leaders from "./internal/Leaders.js"
 import * as Liveness from "./internal/Liveness.js"
 import * as MemberPeer from "./internal/MemberPeer.js"
+import { Place, type Problem } from "./internal/Place.js"
 import { noSpaceHere, readUnavailableOf } from "./internal/raftErrors.js"
 import { register, usable } from "./internal/Registration.js"
 import { Roll } from "./internal/Roll.js"
-import { outside, standing } from "./internal/Standing.js"
+import { standing } from "./internal/Standing.js"
 import * as Submitter from "./internal/Submitter.js"
-import { TakenOut } from "./internal/TakenOut.js"
 import { watchOwnFencing } from "./internal/watchOwnFencing.js"
 import { LocalPeer } from "./LocalPeer.js"
 import { Metadata, type MetadataService } from "./Metadata.js"
@@ -85,31 +85,41 @@ export interface MetadataMemberServices {
 
 /** It is no matter of majorities where this node takes no part. */
 const toldOutside =
-  (raft: RaftNode.RaftNodeService) =>
+  (problemNow: () => Problem | undefined) =>
   <E extends MetadataError>(error: E): E | MetadataUnavailable => {
-    const why = outside(raft.status())
-    return why !== undefined && error._tag === "MetadataUnavailable" && error.reason === "no-leader"
-      ? new MetadataUnavailable({ reason: "no-leader", message: `this node ${why}` })
+    if (error._tag !== "MetadataUnavailable" || error.reason !== "no-leader") return error
+    const problem = problemNow()
+    return problem?.kind === "joining"
+      ? new MetadataUnavailable({ reason: "no-leader", message: `this node ${problem.why}` })
       : error
   }
 
+/** As the rest of a sentence about the node. */
+const faultOf = ({ kind, why }: Problem): string => {
+  if (kind === "joining") return why
+  return kind === "noSpace" ? `can take no changes of the metadata: ${why}` : `takes no part in the metadata any more: ${why}`
+}
+
 /** Raft itself bounds the time of a read. */
-const metadataOf = (machine: MetadataMachine, raft: RaftNode.RaftNodeService, takenOut: TakenOut): MetadataService => ({
+const metadataOf = (
+  machine: MetadataMachine,
+  raft: RaftNode.RaftNodeService,
+  place: Place,
+  problemNow: () => Problem | undefined
+): MetadataService => ({
   image: () => machine.view.image(),
   sync: Effect.suspend(() => {
-    const out = takenOut.error
+    const out = place.error
     if (out !== undefined) return Effect.fail(out)
     return Effect.mapBoth(raft.readBarrier, {
-      onFailure: (error) => toldOutside(raft)(readUnavailableOf(error)),
+      onFailure: (error) => toldOutside(problemNow)(readUnavailableOf(error)),
       onSuccess: () => machine.view.image()
     })
   }),
   isStale: () => MemberPeer.isStale(raft.status()),
   fault: () => {
-    const status = raft.status()
-    const { fenced = takenOut.reason, noSpace } = status
-    if (fenced !== undefined) return `takes no part in the metadata any more: ${fenced}`
-    return noSpace === undefined ? outside(status) : `can take no changes of the metadata: ${noSpace}`
+    const problem = problemNow()
+    return problem === undefined ? undefined : faultOf(problem)
   },
   changes: machine.view.changes,
   onChange: (listener) => machine.view.onChange(listener)
@@ -176,10 +186,11 @@ export const make = (
     )
     yield* machine.serve(raft)
 
-    const takenOut = new TakenOut(nodeId, store.stored, machine.view)
-    const stopLooking = raft.onStatus((status) => takenOut.look(status))
+    const place = new Place(nodeId, store.stored, machine.view)
+    const problemNow = () => place.look(raft.status())
+    const stopLooking = raft.onStatus((status) => place.look(status))
     yield* Effect.addFinalizer(() => Effect.sync(stopLooking))
-    const fault = () => machine.fault ?? takenOut.error
+    const fault = () => machine.fault ?? place.error
     const roll = new Roll()
     const leaders = Leaders.ofMember(raft)
     const forwarder = new Forwarder(peers, leaders)
@@ -199,11 +210,11 @@ export const make = (
       }
     })
     const controller: ControllerService = {
-      submit: (command) => Effect.mapError(submitter.submit(command), toldOutside(raft))
+      submit: (command) => Effect.mapError(submitter.submit(command), toldOutside(problemNow))
     }
-    const metadata = metadataOf(machine, raft, takenOut)
+    const metadata = metadataOf(machine, raft, place, problemNow)
     const membership = () => raft.status().membership
-    const local = { report: MemberPeer.report(raft, machine, takenOut) }
+    const local = { report: MemberPeer.report(raft, machine, place) }
     const status = clusterStatus({ nodeId, local, peers, membership, metadata })
     const peer = MemberPeer.make({ raft, machine, roll, report: local.report, status })
     yield* localPeer.install(peer)
@@ -224,7 +235,7 @@ export const make = (
       node,
       clusterId: options.clusterId,
       makesCluster: true,
-      mayReturn: () => takenOut.reason !== undefined,
+      mayReturn: () => place.reason !== undefined,
       waitsFor: (what: string | undefined) => waits.set("registration", what)
     }
     const control = Control.make({
@@ -247,7 +258,7 @@ export const make = (
       contacts: others,
       clusterId,
       address: options.node.rpcAddress,
-      takenOut,
+      place,
       // Who took it out took it off the list of nodes as well.
       returned: Effect.flatMap(Deferred.make<void, MetadataError>(), (again) => register(registration, again)),
       waitsFor: (what: string | undefined) => waits.set("membership", what)

@@ -8,7 +8,7 @@ import { expect, it } from "vitest"
 import { type ClusterPeersService, PeerUnavailable } from "../src/ClusterPeers.js"
 import { emptyImage } from "../src/core/Image.js"
 import { standing, type StandingParts } from "../src/internal/Standing.js"
-import { TakenOut } from "../src/internal/TakenOut.js"
+import { Place } from "../src/internal/Place.js"
 import { memberOf, until } from "./support/MemoryCluster.js"
 
 const nothing = { voters: [], outgoingVoters: [], learners: [], members: [] }
@@ -28,7 +28,7 @@ const partsOf = (raft: RaftNodeService, peers: ClusterPeersService, contacts: Re
   contacts: contacts.map(memberOf),
   clusterId: () => undefined,
   address: memberOf(6).address,
-  takenOut: new TakenOut(6, { entries: [], snapshot: undefined } as unknown as StoredRaft, { image: () => emptyImage }),
+  place: new Place(6, { entries: [], snapshot: undefined } as unknown as StoredRaft, { image: () => emptyImage }),
   returned: Effect.void,
   waitsFor: () => undefined
 })

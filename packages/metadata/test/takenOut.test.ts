@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest"
 import { type ClusterPeersService, PeerUnavailable } from "../src/ClusterPeers.js"
 import { emptyImage, type Image } from "../src/core/Image.js"
 import { settledMembership, standing } from "../src/internal/Standing.js"
-import { TakenOut } from "../src/internal/TakenOut.js"
+import { Place } from "../src/internal/Place.js"
 import { memberOf, until } from "./support/MemoryCluster.js"
 
 type Identity = Effect.Effect.Success<ReturnType<ReturnType<ClusterPeersService["at"]>["identify"]>>
@@ -72,8 +72,8 @@ const fencedWith = async (
         })
     })
   } as unknown as ClusterPeersService
-  const takenOut = new TakenOut(3, { entries: [], snapshot: undefined } as unknown as StoredRaft, { image: () => emptyImage })
-  const parts = { takenOut, address: undefined, returned: Effect.void, waitsFor: () => undefined }
+  const place = new Place(3, { entries: [], snapshot: undefined } as unknown as StoredRaft, { image: () => emptyImage })
+  const parts = { place, address: undefined, returned: Effect.void, waitsFor: () => undefined }
   const looks = Effect.runFork(
     Effect.scoped(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a", ...parts }, 1))
   )
@@ -123,23 +123,23 @@ describe("a member that was taken out while it is there", () => {
   const imageWith = (storeId: string): Image => ({ nodesById: new Map([["3", { nodeId: 3, storeId }]]) }) as unknown as Image
 
   it("says so, until it is taken in again", () => {
-    const takenOut = new TakenOut(3, stored, { image: () => emptyImage })
-    takenOut.look(status)
-    expect(takenOut.reason).toBeUndefined()
-    takenOut.look(out)
-    expect(takenOut.reason).toMatch(/^it was taken out of the cluster, whose members are 1, 2 since entry 7: /)
-    expect(takenOut.error).toMatchObject({ _tag: "MetadataUnavailable", reason: "fenced" })
-    takenOut.look(status)
-    expect([takenOut.reason, takenOut.error]).toEqual([undefined, undefined])
+    const place = new Place(3, stored, { image: () => emptyImage })
+    place.look(status)
+    expect(place.reason).toBeUndefined()
+    place.look(out)
+    expect(place.reason).toMatch(/^it was taken out of the cluster, whose members are 1, 2 since entry 7: /)
+    expect(place.error).toMatchObject({ _tag: "MetadataUnavailable", reason: "fenced" })
+    place.look(status)
+    expect([place.reason, place.error]).toEqual([undefined, undefined])
   })
 
   it("knows it after a new start: from its log, its snapshot or its image", () => {
     const entry = { kind: "membership", index: 5, term: 1, membership: status.membership }
     const snapshot = { membership: status.membership }
     const found = (had: object, image: Image = emptyImage) => {
-      const takenOut = new TakenOut(3, { ...stored, ...had } as StoredRaft, { image: () => image })
-      takenOut.look(out)
-      return takenOut.reason !== undefined
+      const place = new Place(3, { ...stored, ...had } as StoredRaft, { image: () => image })
+      place.look(out)
+      return place.reason !== undefined
     }
     expect([found({ entries: [entry] }), found({ snapshot }), found({}, imageWith("s"))]).toEqual([true, true, true])
     // One that waits to be taken in has the log of those that are in; another store under its number is not this one.
@@ -147,9 +147,21 @@ describe("a member that was taken out while it is there", () => {
   })
 
   it("leaves the word to what stopped it for good", () => {
-    const takenOut = new TakenOut(3, stored, { image: () => emptyImage })
-    takenOut.look(status)
-    takenOut.look({ ...out, fenced: "its disk is broken" })
-    expect(takenOut.reason).toBeUndefined()
+    const place = new Place(3, stored, { image: () => emptyImage })
+    place.look(status)
+    place.look({ ...out, fenced: "its disk is broken" })
+    expect(place.reason).toBeUndefined()
+  })
+
+  it("and one that never was one are told apart, whoever says it", () => {
+    const place = new Place(3, stored, { image: () => emptyImage })
+    const joining = { kind: "joining", why: expect.stringMatching(/^is no member of the cluster, whose members are 1, 2 since /) }
+    expect(place.look(out)).toEqual(joining)
+    expect(place.look({ ...out, noSpace: "/data is full" })).toEqual({ kind: "noSpace", why: "/data is full" })
+    expect(place.look(status)).toBeUndefined()
+    expect(place.look(out)).toEqual({ kind: "takenOut", why: place.reason })
+    expect(place.look({ ...status, fenced: "its disk is broken" })).toEqual({ kind: "fault", why: "its disk is broken" })
+    place.wasToldWhy("node 1 says so")
+    expect(place.look({ ...status, fenced: "node 1 says so" })).toEqual({ kind: "takenOut", why: "node 1 says so" })
   })
 })

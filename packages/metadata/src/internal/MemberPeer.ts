@@ -17,8 +17,8 @@ import { follow } from "./FollowSource.js"
 import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
-import { outside, settledMembership } from "./Standing.js"
-import type { TakenOut } from "./TakenOut.js"
+import { settledMembership } from "./Standing.js"
+import { isOutside, type Place, type Problem } from "./Place.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
 import { uptimeMs } from "./uptime.js"
 
@@ -45,13 +45,12 @@ const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandi
 
 /** Who was taken out goes on believing in the leader it heard last, for nobody tells it of another. */
 export const isStale = (status: RaftStatus): boolean =>
-  status.leaderId === 0 || (status.fenced ?? status.noSpace ?? outside(status)) !== undefined
+  status.leaderId === 0 || (status.fenced ?? status.noSpace) !== undefined || isOutside(status)
 
 /** What a node says of itself where it cannot do its part, for now or for good. */
-const faultOf = (status: RaftStatus, takenOut: string | undefined): { readonly fault?: string } => {
-  const { fenced = takenOut, noSpace } = status
-  const fault = fenced ?? (noSpace === undefined ? outside(status) : `waits for space: ${noSpace}`)
-  return fault === undefined ? {} : { fault }
+const faultOf = (problem: Problem | undefined): { readonly fault?: string } => {
+  if (problem === undefined) return {}
+  return { fault: problem.kind === "noSpace" ? `waits for space: ${problem.why}` : problem.why }
 }
 
 const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
@@ -112,11 +111,7 @@ const seenFromElsewhere = (outcome: SubmitOutcome): SubmitOutcome => {
 }
 
 /** How this member stands. */
-export const report = (
-  raft: RaftNodeService,
-  machine: MetadataMachine,
-  takenOut: Pick<TakenOut, "reason">
-): Effect.Effect<NodeReport> => {
+export const report = (raft: RaftNodeService, machine: MetadataMachine, place: Place): Effect.Effect<NodeReport> => {
   const { replica } = machine
   const imageHash = makeImageHash()
   return Effect.suspend(() => {
@@ -136,7 +131,7 @@ export const report = (
         imageVersion: image.version,
         chainHash: hashToHex(point.hash),
         imageHash: hash,
-        ...faultOf(status, takenOut.reason)
+        ...faultOf(place.look(status))
       }
     })
   })

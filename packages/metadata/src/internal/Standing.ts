@@ -1,9 +1,10 @@
 /**
+ * What a member does about its place in the cluster (internal/Place): it says when it was taken out or in, and asks others what its own log
+ * cannot tell.
+ *
  * A member that was taken out while it was cut off is told by nobody: the others speak to members alone. So a member that hears of no
  * leader for a while asks those it knows who takes part. One that has no log yet cannot answer whoever sends it one, unless it was
  * told of him: it asks its contacts for the others, and then those for the ones that came later.
- *
- * A member that is there when it is taken out learns it from its own log. It may be taken in again as it is.
  *
  * Invariant: it gives up its place only where a later membership that is committed is without it, and no other that is as late has it.
  */
@@ -14,7 +15,7 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ClusterPeersService } from "../ClusterPeers.js"
-import type { TakenOut } from "./TakenOut.js"
+import { clusterOf, isMember, type Place } from "./Place.js"
 import { uptimeMs } from "./uptime.js"
 
 export interface StandingParts {
@@ -27,7 +28,7 @@ export interface StandingParts {
   readonly clusterId: () => string | undefined
   /** Where the others reach this node; undefined where nobody does. */
   readonly address: string | undefined
-  readonly takenOut: TakenOut
+  readonly place: Place
   /** What to do when it was taken in again. */
   readonly returned: Effect.Effect<void>
   /** Called while it has no log, with what has to happen; undefined once it has one. */
@@ -50,17 +51,6 @@ export const namesOf = (members: ReadonlyArray<Member>): string =>
 /** For a node that joins and was told of nodes that are not there. */
 export const namedAnew =
   "if these were taken out, start this node again with cluster.nodes naming nodes that are in the cluster now"
-
-const isMember = ({ membership }: RaftStatus, nodeId: number): boolean =>
-  membership.members.some((member) => member.nodeId === nodeId)
-
-/** Of a node whose log says who the members are, and does not name it: it was taken out, or is not taken in yet. */
-export const outside = (status: RaftStatus): string | undefined => {
-  const { nodeId, membership, membershipIndex } = status
-  if (membership.members.length === 0 || isMember(status, nodeId)) return undefined
-  const memberIds = membership.members.map((member) => member.nodeId).join(", ")
-  return `is no member of the cluster, whose members are ${memberIds} since entry ${membershipIndex}: add it, or stop it`
-}
 
 /** Where the membership that a node knows is committed and not on its way to another: the index of its entry. */
 export const settledMembership = (status: RaftStatus): { readonly membershipIndex?: number } => {
@@ -97,7 +87,7 @@ const goneBecause = (parts: StandingParts, askMsMax: number): Effect.Effect<stri
     if (newest === undefined || newest.index <= raft.status().membershipIndex || newest.answer.memberIds.includes(nodeId)) return
     const { nodeId: said, memberIds } = newest.answer
     return (
-      `it was taken out of the cluster, whose members are ${memberIds.join(", ")} since entry ${newest.index}, as node ${said} says: ` +
+      `it was taken out of ${clusterOf(memberIds, newest.index)}, as node ${said} says: ` +
       "stop it, or let it join under a new number with an empty data directory"
     )
   })
@@ -147,7 +137,7 @@ const waiting = (parts: StandingParts) => {
 }
 
 export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<never, never, Scope.Scope> => {
-  const { nodeId, raft } = parts
+  const { nodeId, raft, place } = parts
   // One that was taken out while it was down asks at once, before it serves.
   let leaderless = leaderlessLooks - 1
   let isOut = false
@@ -155,23 +145,24 @@ export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<ne
   const wait = waiting(parts)
   const look = Effect.gen(function* () {
     const status = raft.status()
-    const isIn = isMember(status, nodeId)
+    const isIn = isMember(status.membership, nodeId)
     if (status.membership.members.length === 0) yield* wait
     else parts.waitsFor(undefined)
     const wasOut = isOut
-    parts.takenOut.look(status)
-    const { reason: out } = parts.takenOut
-    isOut = out !== undefined
-    if (!wasOut && isOut) yield* Effect.logError(`this node takes no part in the metadata any more: ${out}`)
-    if (parts.takenOut.returns > returns) {
-      returns = parts.takenOut.returns
+    place.look(status)
+    isOut = place.reason !== undefined
+    if (!wasOut && isOut) yield* Effect.logError(`this node takes no part in the metadata any more: ${place.reason}`)
+    if (place.returns > returns) {
+      returns = place.returns
       yield* Effect.logInfo("this node is in the cluster again")
       yield* Effect.forkScoped(parts.returned)
     }
     leaderless = isIn && status.leaderId === 0 && status.fenced === undefined ? leaderless + 1 : 0
     if (leaderless < leaderlessLooks) return
     const reason = yield* goneBecause(parts, lookMs)
-    if (reason !== undefined && raft.status().leaderId === 0) raft.fence(reason)
+    if (reason === undefined || raft.status().leaderId !== 0) return
+    place.wasToldWhy(reason)
+    raft.fence(reason)
   })
   return Effect.forever(Effect.zipLeft(look, Effect.sleep(lookMs)))
 }
