@@ -114,6 +114,13 @@ describe("calls between nodes", () => {
     )
   })
 
+  it("have the frozen form with how a node is", () => {
+    const encoded = stableJson(
+      plain(Schema.encodeSync(Rpcs.Report.successSchema)({ ...report, standing: "takenOut", fault: "f" }))
+    )
+    expect(`Report answers ${encoded}\n`).toBe(readFileSync(new URL("../golden/metadata-rpcs-4.jsonl", import.meta.url), "utf8"))
+  })
+
   it("are read back as what they were", () => {
     for (const [, schema, value] of samples) {
       const again = Schema.decodeUnknownSync(schema)(structuredClone(Schema.encodeSync(schema)(value)))

@@ -5,6 +5,8 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { ClusterStatus } from "@effectmq/schemas/admin/Cluster"
+import * as Schema from "effect/Schema"
 import { afterEach, describe, expect, it } from "vitest"
 import { BrokerProcess } from "../support/BrokerProcess.js"
 import { ClusterProcesses } from "../support/ClusterProcesses.js"
@@ -43,6 +45,10 @@ describe("effectmq cluster", () => {
     expect(table).toMatch(/leader +node [123]/)
     for (const nodeId of nodes.nodeIds)
       expect(table).toMatch(new RegExp(`^${nodeId} +node-${nodeId} .* voter +(leader|follower) +alive`, "m"))
+
+    const shown = JSON.parse(await told(2, "cluster", "status", "--json")) as ClusterStatus
+    expect(shown.nodes.map(({ report }) => report?.standing)).toEqual(["alive", "alive", "alive"])
+    expect(Schema.encodeSync(ClusterStatus)(shown)).toEqual(shown)
 
     // An observer has the same and takes changes.
     await nodes.prepareGuest(9, { "cluster.observer": true })

@@ -151,6 +151,9 @@ it("a dead node is replaced while clients work, and stays out", { timeout: 240_0
   expect((await readiness(nodes, 4)).fault).toContain(outside)
   expect(await nodes.isAlive(4, 5_000)).toBe(true)
   expect((await nodes.call(4, "GET", "status")).body).toMatchObject({ fault: expect.stringContaining(outside) })
+  const table = (await nodes.node(4).command("cluster", "status")).stdout
+  expect(table).toMatch(/^4 +.* taken out +\d/m)
+  expect(table).toMatch(new RegExp(`^node 4: ${outside} `, "m"))
   const refused = await nodes.call(4, "DELETE", `cluster/nodes/${first}`)
   expect(refused).toMatchObject({ status: 503, body: { message: expect.stringContaining(outside) } })
   await told(second, "cluster", "add", "4", address)

@@ -40,6 +40,7 @@ const idle = (nodeId: number, storeId: string, holdsLog: boolean): MetadataPeer<
     imageVersion: 0,
     chainHash: "",
     imageHash: "",
+    standing: "starting",
     fault: notAtWork.message
   }
   return {

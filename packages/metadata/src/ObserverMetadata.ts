@@ -188,7 +188,7 @@ export const make = (
           imageVersion: image.version,
           chainHash: hashToHex(point.hash),
           imageHash: hash,
-          ...(fault === undefined ? {} : { fault: fault.message })
+          ...(fault === undefined ? { standing: "alive" } : { standing: "fault", fault: fault.message })
         }
       })
     })

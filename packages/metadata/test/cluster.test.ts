@@ -63,6 +63,8 @@ describe("three members", () => {
     expect(cut.raft.status().fenced).toMatch(/^it was taken out of the cluster/)
     await until(() => three.logged.some((line) => line.startsWith("FATAL") && line.includes("taken out of the cluster")))
     expect([leader, again].map(({ raft }) => raft.status().fenced)).toEqual([undefined, undefined])
+    const { nodes: told } = await Effect.runPromise(cut.control.status)
+    expect(told.find(({ nodeId }) => nodeId === cut.nodeId)?.report?.standing).toBe("takenOut")
     await submit(again, topic("u"))
   })
 
@@ -82,6 +84,8 @@ describe("three members", () => {
     const status = await Effect.runPromise(out.control.status)
     const own = status.nodes.find((node) => node.nodeId === nodeId)
     expect([status.stale, own?.report?.fault]).toEqual([true, expect.stringMatching(/^it was taken out of the cluster/)])
+    const standings = status.nodes.map(({ nodeId, report }) => [nodeId, report?.standing])
+    expect(standings).toEqual([1, 2, 3].map((id) => [id, id === nodeId ? "takenOut" : "alive"]))
     // It could still reach the leader.
     const change = await Effect.runPromise(Effect.either(out.control.removeNode(other.nodeId)))
     expect(change).toMatchObject({ left: { _tag: "MetadataUnavailable", reason: "fenced" } })
@@ -327,6 +331,7 @@ describe("a member whose metadata was altered", () => {
     const status = await Effect.runPromise(sound.control.status)
     const report = status.nodes.find(({ nodeId }) => nodeId === altered.nodeId)?.report
     expect(report?.fault).toContain("is not what the leader")
+    expect(report?.standing).toBe("fault")
   })
 })
 

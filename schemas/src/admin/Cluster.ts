@@ -6,6 +6,13 @@ import * as Schema from "effect/Schema"
 export const ClusterRole = Schema.Literal("leader", "follower", "candidate", "learner", "observer")
 export type ClusterRole = typeof ClusterRole.Type
 
+/**
+ * `starting`: or stopping. `joining`: its log does not name it yet. `takenOut`: it was in the cluster and is not any more. `noSpace`: it
+ * waits for space on its disk. `fault`: it takes part no more.
+ */
+export const NodeStanding = Schema.Literal("alive", "starting", "joining", "takenOut", "noSpace", "fault")
+export type NodeStanding = typeof NodeStanding.Type
+
 /** What a node says of itself. */
 export const NodeReport = Schema.Struct({
   nodeId: Schema.Int,
@@ -25,7 +32,9 @@ export const NodeReport = Schema.Struct({
   chainHash: Schema.String,
   /** Of the image at `imageVersion`, 64 hex digits. */
   imageHash: Schema.String,
-  /** Why it takes part no more, or waits for space on its disk. */
+  /** Absent where its release does not say it. */
+  standing: Schema.optional(NodeStanding),
+  /** Where it is not alive: why. */
   fault: Schema.optional(Schema.String)
 })
 export type NodeReport = typeof NodeReport.Type

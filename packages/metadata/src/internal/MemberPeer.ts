@@ -18,7 +18,7 @@ import { makeImageHash } from "./imageHash.js"
 import { leaderLost, notLeader, refusedBy } from "./Outcomes.js"
 import type { Roll } from "./Roll.js"
 import { settledMembership } from "./Standing.js"
-import { isOutside, type Place, type Problem } from "./Place.js"
+import { isOutside, type Place } from "./Place.js"
 import { membershipErrorOf, readUnavailableOf, unavailableOf } from "./raftErrors.js"
 import { uptimeMs } from "./uptime.js"
 
@@ -47,10 +47,12 @@ const roleOf = ({ role }: RaftStatus): NodeReport["role"] => (role === "preCandi
 export const isStale = (status: RaftStatus): boolean =>
   status.leaderId === 0 || (status.fenced ?? status.noSpace) !== undefined || isOutside(status)
 
-/** What a node says of itself where it cannot do its part, for now or for good. */
-const faultOf = (problem: Problem | undefined): { readonly fault?: string } => {
-  if (problem === undefined) return {}
-  return { fault: problem.kind === "noSpace" ? `waits for space: ${problem.why}` : problem.why }
+/** Whether this node does its part, and why it cannot, for now or for good. */
+const standingOf = (status: RaftStatus, place: Place): Pick<NodeReport, "standing" | "fault"> => {
+  const problem = place.look(status)
+  if (problem === undefined) return { standing: status.membership.members.length === 0 ? "joining" : "alive" }
+  const { kind, why } = problem
+  return { standing: kind, fault: kind === "noSpace" ? `waits for space: ${why}` : why }
 }
 
 const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
@@ -131,7 +133,7 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine, place: P
         imageVersion: image.version,
         chainHash: hashToHex(point.hash),
         imageHash: hash,
-        ...faultOf(place.look(status))
+        ...standingOf(status, place)
       }
     })
   })

@@ -2,7 +2,7 @@
  * `effectmq cluster`: the nodes of a cluster, who takes part, who leads, and snapshots of its metadata.
  */
 import process from "node:process"
-import { type ClusterNode, ClusterStatus, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
+import { ClusterStatus, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import { type AdminTarget, call, download, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { localNodes, localSecret, runLocalNodes, secretFile } from "../LocalNodes.js"
+import { remarksOn, stateOf } from "../NodeStates.js"
 import { done, json, line, record, table } from "../Output.js"
 import { loadSettings, settingsOptions } from "../SettingsOptions.js"
 
@@ -24,9 +25,6 @@ const file = Options.text("file").pipe(Options.withDescription("file of the snap
 
 const checkAddress = (text: string) =>
   /^.+:\d{1,5}$/.test(text) ? Effect.void : Effect.fail(usage(`expected host:port of the node's RPC listener, got ${text}`))
-
-const stateOf = (node: ClusterNode): string =>
-  node.report?.fault ?? (node.report === undefined ? "does not answer" : node.fenced ? "fenced" : "alive")
 
 const short = (hash: string | undefined): string | undefined => hash?.slice(0, 12)
 
@@ -61,6 +59,8 @@ const status = Command.make("status", nodeOptions, (options) =>
         ])
       )
     )
+    const remarks = remarksOn(answer.nodes)
+    if (remarks.length > 0) yield* line(`\n${remarks.join("\n")}`)
   })
 ).pipe(Command.withDescription("nodes, roles, term, leader, positions in the log, lag and hash of the image"))
 
