@@ -121,6 +121,11 @@ describe("calls between nodes", () => {
     expect(`Report answers ${encoded}\n`).toBe(readFileSync(new URL("../golden/metadata-rpcs-4.jsonl", import.meta.url), "utf8"))
   })
 
+  it("have the frozen form with what a node's clock says", () => {
+    const encoded = stableJson(plain(Schema.encodeSync(Rpcs.Heartbeat.payloadSchema)({ nodeId: 2, index: 5, clockMs: 1 })))
+    expect(`Heartbeat ${encoded}\n`).toBe(readFileSync(new URL("../golden/metadata-rpcs-5.jsonl", import.meta.url), "utf8"))
+  })
+
   it("are read back as what they were", () => {
     for (const [, schema, value] of samples) {
       const again = Schema.decodeUnknownSync(schema)(structuredClone(Schema.encodeSync(schema)(value)))

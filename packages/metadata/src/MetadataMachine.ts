@@ -18,14 +18,15 @@ import type { SubmitOutcome } from "@effectmq/schemas/rpc/MetadataRpcs"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
-import { decideOffers } from "./core/decideOffers.js"
+import { decideOffers, entryLimits } from "./core/decideOffers.js"
 import { entryData } from "./core/EntryChain.js"
 import type { Image } from "./core/Image.js"
 import { Replica, type Step, stepOf } from "./core/Replica.js"
 import { ImageView } from "./internal/ImageView.js"
 import { outcomeOf, type Offer, leaderLost, notLeader, unavailable } from "./internal/Outcomes.js"
+import type { Roll } from "./internal/Roll.js"
 import { readContent, writeContent } from "./internal/snapshots.js"
-import { uptimeMs } from "./internal/uptime.js"
+import { uptimeMs, uptimeMsNow } from "./internal/uptime.js"
 
 export interface MetadataMachineOptions {
   /** Commands beyond these are refused as `overloaded`. */
@@ -104,7 +105,9 @@ export class MetadataMachine implements StateMachine {
   constructor(
     private readonly options: MetadataMachineOptions,
     /** Something that must not be, for the log. */
-    private readonly complain: (message: string, ...details: ReadonlyArray<unknown>) => void
+    private readonly complain: (message: string, ...details: ReadonlyArray<unknown>) => void,
+    /** What the clocks of the nodes say where this member leads. */
+    private readonly clocks: Pick<Roll, "passedMs"> = { passedMs: () => undefined }
   ) {}
 
   /** Why this member takes part no more. */
@@ -295,7 +298,7 @@ export class MetadataMachine implements StateMachine {
     const { leading, raft } = this
     if (leading === undefined || raft === undefined || !this.mayTurn()) return Effect.void
     const offers = this.waiting.splice(0, this.options.commandsPerEntryMax)
-    const { after, events, lines, exits } = decideOffers(leading.image, offers)
+    const { after, events, lines, exits } = decideOffers(leading.image, offers, entryLimits, this.passedMs(leading.image, offers))
     this.waiting.unshift(...offers.splice(exits.length))
     const answers = exits.map((exit, at) => [offers[at] as Offer, outcomeOf(exit)] as const)
     if (events.length === 0) return this.confirm(leading, raft, answers, scope)
@@ -315,6 +318,16 @@ export class MetadataMachine implements StateMachine {
       for (const offer of offers) offer.answer(outcome)
     }
     return Effect.void
+  }
+
+  /** Of nodes that are there; only bans are judged by it. */
+  private passedMs({ nodesById }: Image, offers: ReadonlyArray<Offer>): number | undefined {
+    if (!offers.some(({ command }) => command._tag === "PutBan")) return undefined
+    const present = [...nodesById.values()].filter(({ fencedAtMs }) => fencedAtMs === undefined)
+    return this.clocks.passedMs(
+      present.map(({ nodeId }) => nodeId),
+      uptimeMsNow()
+    )
   }
 
   /** What was decided without an event leaves when this member is confirmed as leader and what it stands on is applied. */

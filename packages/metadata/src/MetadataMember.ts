@@ -176,9 +176,9 @@ export const make = (
     const initialMembers = introduced === "begins" ? options.initialMembers : []
 
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
-    const machine = new MetadataMachine({ ...machineDefaults, ...options.machine }, (message, ...details) => {
-      runFork(Effect.logError(message, ...details))
-    })
+    const roll = new Roll()
+    const complain = (message: string, ...details: ReadonlyArray<unknown>) => void runFork(Effect.logError(message, ...details))
+    const machine = new MetadataMachine({ ...machineDefaults, ...options.machine }, complain, roll)
     const readTimeoutMs = options.syncMsMax ?? syncMsMax
     const raft = yield* RaftNode.make(
       { ...raftDefaults, readTimeoutMs, ...options.raft, nodeId, initialMembers, contacts },
@@ -191,7 +191,6 @@ export const make = (
     const stopLooking = raft.onStatus((status) => place.look(status))
     yield* Effect.addFinalizer(() => Effect.sync(stopLooking))
     const fault = () => machine.fault ?? place.error
-    const roll = new Roll()
     const leaders = Leaders.ofMember(raft)
     const forwarder = new Forwarder(peers, leaders)
     yield* Effect.forkScoped(forwarder.run(scope))

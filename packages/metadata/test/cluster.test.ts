@@ -105,6 +105,20 @@ describe("three members", () => {
     await submit(again, topic("u"))
   })
 
+  it("drop a ban when it is over by the clocks of most nodes, and not because one of them is ahead", async () => {
+    const three = cluster([1, 2, 3], { liveness: { heartbeatMs: 20 } })
+    const [node] = (await three.startAll()) as [RunningNode]
+    const dayMs = 86_400_000
+    const ban = (value: string, untilMs: number, atMs = Date.now()) =>
+      submit(node, command("PutBan", { tenant, kind: "clientId", value, reason: "r", by: "a", untilMs, atMs }))
+    const banned = () => [...node.metadata.image().bansByKey.values()].map(({ value }) => value).sort()
+    await ban("holds", Date.now() + dayMs)
+    await ban("over", Date.now())
+    let more = 0
+    while (banned().includes("over")) await ban(`${more++}`, Date.now() + dayMs, Date.now() + 2 * dayMs)
+    expect(banned()).toEqual(["holds", ...Array.from({ length: more }, (_, at) => `${at}`)].sort())
+  })
+
   it("do not take in a number that a node without a part in the log has", async () => {
     const three = cluster([1, 2, 3])
     const [node] = (await three.startAll()) as [RunningNode]

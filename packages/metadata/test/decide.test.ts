@@ -10,10 +10,10 @@ import { limits } from "../src/core/limits.js"
 import { generationMax, reachesBackTo } from "../src/core/RecentCommands.js"
 import { command, tenant } from "./commands.js"
 
-/** Carries commands out; a refused one is a failure of the test. */
+/** Carries commands out, with clocks that agree with theirs; a refused one is a failure of the test. */
 const after = (image: Image, ...commands: ReadonlyArray<MetadataCommand>): Image =>
   commands.reduce((now, wish) => {
-    const { events, reply } = Either.getOrThrow(decide(now, wish))
+    const { events, reply } = Either.getOrThrow(decide(now, wish, wish.atMs))
     const next = events.reduce((state, event, at) => apply(state, event, now.version + at + 1), now)
     if (events.length > 0) expect(reply.version).toBe(next.version)
     return next
@@ -307,6 +307,14 @@ describe("bans", () => {
     expect(after(full, ...bans(100, 128, undefined, 3000)).bansByKey.size).toBe(128)
     expect(after(full, ...bans(100, 129, undefined, 3000)).bansByKey.size).toBe(29)
     expect(after(full, ban("many-0", undefined, 3000)).bansByKey.size).toBe(100)
+  })
+
+  it("are not cleared away on the word of the one clock that a command comes with", () => {
+    const one = after(begun, ban("a", 2000))
+    const cleared = (passedMs: number | undefined) =>
+      Either.getOrThrow(decide(one, ban("b", undefined, 9000), passedMs)).events.filter(({ _tag }) => _tag === "BanDeleted")
+    expect([cleared(undefined), cleared(1999)]).toEqual([[], []])
+    expect(cleared(2000)).toMatchObject([{ value: "a" }])
   })
 
   it("are refused where they cannot be", () => {

@@ -31,16 +31,18 @@ const heard = async (storeId: string | undefined, leadsInTerm: number) => {
     machine,
     roll
   } as unknown as MemberPeer.MemberPeerParts)
-  const request = storeId === undefined ? { nodeId: 2, index: 0 } : { nodeId: 2, storeId, index: 0 }
+  const clockMs = 10_000_000
+  const request = { nodeId: 2, index: 0, clockMs, ...(storeId === undefined ? {} : { storeId }) }
   const { registered } = await Effect.runPromise(peer.heartbeat(request))
-  return { registered, isThere: roll.isThere(2, performance.now(), 60_000) }
+  const isClockKnown = roll.passedMs([2], performance.now()) !== undefined
+  return { registered, isThere: roll.isThere(2, performance.now(), 60_000), isClockKnown }
 }
 
 it("the leader counts a node as heard of where it comes with the store that it is known with", async () => {
-  expect(await heard("s", 3)).toEqual({ registered: true, isThere: true })
-  expect(await heard("another", 3)).toEqual({ registered: false, isThere: false })
-  expect(await heard(undefined, 3)).toEqual({ registered: false, isThere: false })
-  expect(await heard("s", 0)).toEqual({ registered: true, isThere: false })
+  expect(await heard("s", 3)).toEqual({ registered: true, isThere: true, isClockKnown: true })
+  expect(await heard("another", 3)).toEqual({ registered: false, isThere: false, isClockKnown: false })
+  expect(await heard(undefined, 3)).toEqual({ registered: false, isThere: false, isClockKnown: false })
+  expect(await heard("s", 0)).toEqual({ registered: true, isThere: false, isClockKnown: false })
 })
 
 /** What node 3 finds where node 1, which it takes for the leader, answers so. */

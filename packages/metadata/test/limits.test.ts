@@ -105,7 +105,7 @@ describe("expired bans", () => {
     bansByKey: tableOf(size, { tenant, kind: "user", value: "x", untilMs: 5 })
   })
   const cleared = (image: Image) =>
-    Either.getOrThrow(decide(image, ban("x"))).events.filter(({ _tag }) => _tag === "BanDeleted").length
+    Either.getOrThrow(decide(image, ban("x"), 5)).events.filter(({ _tag }) => _tag === "BanDeleted").length
 
   it("are cleared away by one command as far as its limit goes", () => {
     expect(cleared(expired(32 * limits.bansPerLook))).toBe(limits.expiredBansPerCommandMax)

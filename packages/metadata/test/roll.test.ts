@@ -26,3 +26,26 @@ it("counts a node that registers long after the leader began as heard", () => {
   roll.stands(4, true, 61_000)
   expect(roll.isThere(4, 61_000, 2_000)).toBe(false)
 })
+
+it("knows a time that more than half of the clocks have passed, whatever the others say", () => {
+  const roll = new Roll()
+  roll.begin(1, 0)
+  const three = [1, 2, 3]
+  expect(roll.passedMs(three, 0)).toBeUndefined()
+  roll.clockSays(1, 90_000, 0)
+  expect(roll.passedMs([1], 10)).toBe(90_010)
+  expect(roll.passedMs(three, 10)).toBeUndefined()
+  roll.clockSays(2, 1_000, 100)
+  // The one that is far ahead may be either of them.
+  expect(roll.passedMs(three, 100)).toBe(1_000)
+  roll.clockSays(3, 1_300, 200)
+  expect(roll.passedMs(three, 300)).toBe(1_400)
+  expect(roll.passedMs([1, 2], 300)).toBe(1_200)
+  expect(roll.passedMs([1, 2, 3, 4, 5], 300)).toBe(1_200)
+  expect(roll.passedMs([1, 2, 3, 4, 5, 6], 300)).toBeUndefined()
+  // One that was ahead and is set right.
+  roll.clockSays(1, 1_500, 400)
+  expect(roll.passedMs([1, 2], 400)).toBe(1_300)
+  roll.begin(2, 1_000)
+  expect(roll.passedMs([1], 1_000)).toBeUndefined()
+})

@@ -113,7 +113,13 @@ export const Follow = Rpc.make("Follow", {
  * it has another one.
  */
 export const Heartbeat = Rpc.make("Heartbeat", {
-  payload: { nodeId: Schema.Int, storeId: Schema.optional(Schema.String), index: Schema.Int },
+  payload: {
+    nodeId: Schema.Int,
+    storeId: Schema.optional(Schema.String),
+    index: Schema.Int,
+    /** What the caller's clock says, in ms since 1970. */
+    clockMs: Schema.optional(Schema.Int)
+  },
   success: Schema.Struct({
     /** 0: not known to the one that was asked. The call counted only where this is the one that was asked. */
     leaderId: Schema.Int,

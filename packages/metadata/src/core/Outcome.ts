@@ -15,7 +15,8 @@ export interface Outcome<Reply> {
 
 export type DecideOne<Tag extends MetadataCommandTag> = (
   image: Image,
-  command: CommandOf<Tag>
+  command: CommandOf<Tag>,
+  passedMs: number | undefined
 ) => Either.Either<Outcome<ReplyOf<Tag>>, MetadataRefusal>
 
 export const refuse = (refusal: MetadataRefusal): Either.Either<never, MetadataRefusal> => Either.left(refusal)

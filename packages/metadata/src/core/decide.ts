@@ -45,7 +45,9 @@ const decideByTag: { readonly [Tag in MetadataCommandTag]: DecideOne<Tag> } = {
 
 export const decide = (
   image: Image,
-  command: MetadataCommand
+  command: MetadataCommand,
+  /** A time that the cluster agrees has passed; undefined where there is none. A command's own time is that of one node's clock. */
+  passedMs?: number | undefined
 ): Either.Either<Decision<MetadataEvent, MetadataReply>, MetadataRefusal> => {
   const wrong = checkCommand(command)
   if (wrong !== undefined) return Either.left(wrong)
@@ -58,7 +60,7 @@ export const decide = (
   }
   // The table pairs every tag with its own function; the compiler cannot follow that through a union.
   const decideOne = decideByTag[_tag] as unknown as DecideOne<MetadataCommandTag>
-  return Either.map(decideOne(image, command), (outcome) => {
+  return Either.map(decideOne(image, command, passedMs), (outcome) => {
     const reply = { ...outcome.reply, version: image.version + outcome.events.length + 1 } as MetadataReply
     return { events: [...outcome.events, { _tag: "CommandApplied", commandId, command: _tag, reply }], reply }
   })

@@ -87,11 +87,13 @@ export const setAclDefault: DecideOne<"SetAclDefault"> = (image, { tenant, effec
 const looksForExpiredBans = ({ bansByKey: { size } }: Image, created: boolean): boolean =>
   size < limits.bansPerLook || (created && (size % limits.bansPerLook === 0 || size >= limits.bansMax))
 
-const expiredBans = (image: Image, atMs: number, keptKey: string): ReadonlyArray<MetadataEvent> => {
+/** Where nobody knows for sure how late it is, none is: a ban that is over does no harm, and one that is dropped early does. */
+const expiredBans = (image: Image, passedMs: number | undefined, keptKey: string): ReadonlyArray<MetadataEvent> => {
   const expired: Array<MetadataEvent> = []
+  if (passedMs === undefined) return expired
   for (const [key, { tenant, kind, value, untilMs }] of image.bansByKey) {
     if (expired.length >= limits.expiredBansPerCommandMax) break
-    if (untilMs !== undefined && untilMs <= atMs && key !== keptKey) expired.push({ _tag: "BanDeleted", tenant, kind, value })
+    if (untilMs !== undefined && untilMs <= passedMs && key !== keptKey) expired.push({ _tag: "BanDeleted", tenant, kind, value })
   }
   return expired
 }
@@ -102,14 +104,14 @@ const checkBan = ({ kind, value, reason, by, untilMs }: CommandOf<"PutBan">) =>
   checkText("by", by, 0) ??
   checkInt("untilMs", untilMs, 0)
 
-export const putBan: DecideOne<"PutBan"> = (image, command) => {
+export const putBan: DecideOne<"PutBan"> = (image, command, passedMs) => {
   const wrong = checkBan(command)
   if (wrong !== undefined) return refuse(wrong)
   const { tenant } = command
   if (!image.tenantsById.has(tenant)) return refuse(new UnknownTenant({ tenant }))
   const key = banKey(command)
   const created = !image.bansByKey.has(key)
-  const expired = looksForExpiredBans(image, created) ? expiredBans(image, command.atMs, key) : []
+  const expired = looksForExpiredBans(image, created) ? expiredBans(image, passedMs, key) : []
   if (created && image.bansByKey.size - expired.length >= limits.bansMax) {
     return refuse(new LimitReached({ what: "bans", max: limits.bansMax }))
   }

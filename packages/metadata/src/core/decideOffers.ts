@@ -13,6 +13,7 @@ import type { MetadataEvent } from "@effectmq/schemas/metadata/MetadataEvent"
 import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import { decide } from "./decide.js"
 import type { Image } from "./Image.js"
 import { metadataDecider } from "./metadataDecider.js"
 import { reachesBackTo, recentCommandOf } from "./RecentCommands.js"
@@ -38,14 +39,14 @@ const forgotten = new MetadataUnavailable({
   message: "the change is so old that it may have been made and forgotten: it is not made again, look whether it was"
 })
 
-const decider: Decider<Image, Offered, MetadataEvent, MetadataReply, Refusal> = {
+const deciderAt = (passedMs: number | undefined): Decider<Image, Offered, MetadataEvent, MetadataReply, Refusal> => ({
   ...metadataDecider,
   decide: (image, { command, basisVersion }) => {
     const recent = image.recentCommands
     const known = recentCommandOf(recent, command.commandId) !== undefined
-    return known || reachesBackTo(recent, basisVersion) ? metadataDecider.decide(image, command) : Either.left(forgotten)
+    return known || reachesBackTo(recent, basisVersion) ? decide(image, command, passedMs) : Either.left(forgotten)
   }
-}
+})
 
 /** Lines are almost always ASCII; where they are not, `entryBytesMax` leaves room. */
 const lengthOf = (lines: ReadonlyArray<string>): number => lines.reduce((sum, line) => sum + line.length + 1, 0)
@@ -59,7 +60,14 @@ export interface EntryLimits {
 
 export const entryLimits: EntryLimits = { entryLengthMax: 256 * 1024, commandLengthMax: 1024 * 1024 }
 
-export const decideOffers = (before: Image, offers: ReadonlyArray<Offered>, limits: EntryLimits = entryLimits): OffersDecided => {
+export const decideOffers = (
+  before: Image,
+  offers: ReadonlyArray<Offered>,
+  limits: EntryLimits = entryLimits,
+  /** As in `decide`. */
+  passedMs?: number | undefined
+): OffersDecided => {
+  const decider = deciderAt(passedMs)
   let after = before
   let length = 0
   const events: Array<MetadataEvent> = []

@@ -6,6 +6,7 @@
  */
 import type { Heartbeat } from "@effectmq/schemas/rpc/MetadataRpcs"
 import type * as Rpc from "@effect/rpc/Rpc"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ClusterPeersService } from "../ClusterPeers.js"
 import { type ControllerService, stamp } from "../Controller.js"
@@ -35,12 +36,12 @@ export interface HeartbeatParts {
 
 /** One sign of life to whoever leads, unless that is this node. */
 const beat = (parts: HeartbeatParts, options: LivenessOptions, told: { removed: boolean }): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.flatMap(Clock.currentTimeMillis, (clockMs) => {
     const { nodeId, storeId, replica, leaders, peers } = parts
     const leader = leaders.now()
     if (leader === undefined || leader.member.nodeId === nodeId) return Effect.void
     const { index, hash } = replica.point
-    const request = storeId === undefined ? { nodeId, index } : { nodeId, storeId, index }
+    const request = { nodeId, index, clockMs, ...(storeId === undefined ? {} : { storeId }) }
     return peers
       .at(leader.member)
       .heartbeat(request)
@@ -101,6 +102,7 @@ const look = ({ nodeId, leadsInTerm, replica, roll, controller }: FencingParts, 
     const now = yield* uptimeMs
     roll.begin(term, now)
     roll.heard(nodeId, now)
+    roll.clockSays(nodeId, yield* Clock.currentTimeMillis, now)
     for (const node of replica.image.nodesById.values()) {
       roll.stands(node.nodeId, node.fencedAtMs !== undefined, now)
       const silentMs = roll.silentMs(node.nodeId, now)

@@ -217,12 +217,15 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
         request
       ),
 
-    heartbeat: ({ nodeId, storeId, index }) =>
+    heartbeat: ({ nodeId, storeId, index, clockMs }) =>
       Effect.map(uptimeMs, (now) => {
         const status = raft.status()
         const known = view.image().nodesById.get(String(nodeId))
         const registered = known !== undefined && known.storeId === storeId
-        if (machine.leadsInTerm > 0 && registered) roll.heard(nodeId, now)
+        if (machine.leadsInTerm > 0 && registered) {
+          roll.heard(nodeId, now)
+          if (clockMs !== undefined) roll.clockSays(nodeId, clockMs, now)
+        }
         const hash = replica.recent.hashAt(index)
         return {
           leaderId: status.leaderId,

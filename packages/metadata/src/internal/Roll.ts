@@ -1,8 +1,11 @@
 /**
- * Which nodes the leader has heard of, and when. It begins anew with every leadership: everybody counts as heard then.
+ * Which nodes the leader has heard of, and when, and what their clocks say. It begins anew with every leadership: everybody counts as
+ * heard then, and nobody's clock is known.
  */
 export class Roll {
   private heardMsByNode = new Map<number, number>()
+  /** By how much each node's clock is ahead of this node's uptime. */
+  private clockAheadMsByNode = new Map<number, number>()
   private beganMs = 0
   private readonly fenced = new Set<number>()
   private term = 0
@@ -13,6 +16,7 @@ export class Roll {
     this.term = term
     this.beganMs = nowMs
     this.heardMsByNode = new Map()
+    this.clockAheadMsByNode = new Map()
     this.fenced.clear()
   }
 
@@ -24,6 +28,21 @@ export class Roll {
 
   heard(nodeId: number, nowMs: number): void {
     this.heardMsByNode.set(nodeId, nowMs)
+  }
+
+  /** What its clock says now. */
+  clockSays(nodeId: number, clockMs: number, nowMs: number): void {
+    this.clockAheadMsByNode.set(nodeId, clockMs - nowMs)
+  }
+
+  /**
+   * The latest time that the clocks of more than half of these nodes have passed, so that one that is wrong does not count;
+   * undefined while not as many are known.
+   */
+  passedMs(nodeIds: ReadonlyArray<number>, nowMs: number): number | undefined {
+    const known = nodeIds.flatMap((nodeId) => this.clockAheadMsByNode.get(nodeId) ?? [])
+    const aheadMs = known.sort((left, right) => right - left)[Math.floor(nodeIds.length / 2)]
+    return aheadMs === undefined ? undefined : nowMs + aheadMs
   }
 
   /** Heard of in this leadership, within so many ms. */
