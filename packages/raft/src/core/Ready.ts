@@ -19,7 +19,7 @@ export interface ReceivedChunk {
   readonly data: Uint8Array
 }
 
-/** A chunk of this member's newest snapshot is to be read and sent. */
+/** A chunk of this member's newest snapshot is to be read and sent: none takes its place between `ready` and `advance`. */
 export interface ChunkRead {
   readonly to: number
   readonly term: number

@@ -160,6 +160,12 @@ export class Invariants {
     }
   }
 
+  /** A store keeps the newest snapshot only. */
+  readsChunkOf({ nodeId, disk }: MachineNode, snapshot: SnapshotMeta): void {
+    const kept = disk.snapshot?.index
+    this.demand(kept === snapshot.index, () => `node ${nodeId} is to send of its snapshot at ${snapshot.index}, it has ${kept}`)
+  }
+
   private isOnDisk(nodeId: number, { index, term }: { readonly index: number; readonly term: number }): boolean {
     const disk = this.disks.get(nodeId)
     if (disk === undefined) return false

@@ -176,6 +176,7 @@ export class MachineCluster {
     if (this.crashesAt(node, "afterWrite")) return this.crashed(node)
     this.send(ready.messagesAfterWrite.filter((message) => staged || message._tag !== "SnapshotReply"))
     for (const { to, term, snapshot, chunk } of ready.chunkReads) {
+      this.invariants.readsChunkOf(node, snapshot)
       const data = chunksOf(disk.content)[chunk] as Uint8Array
       this.send([{ _tag: "SnapshotRequest", from: node.nodeId, to, term, snapshot, chunk, data }])
     }
