@@ -26,6 +26,7 @@ import type { RaftTransportService } from "../RaftTransport.js"
 import { RaftUnavailable } from "../RaftUnavailable.js"
 import type { StateMachine } from "../StateMachine.js"
 import { chunkMessage, persist, restore, stage } from "./DurableWork.js"
+import { Inbox } from "./Inbox.js"
 import { LeaderWishes, refused } from "./LeaderWishes.js"
 import type { RaftMeters } from "./RaftMeters.js"
 import { ReadBarriers } from "./ReadBarriers.js"
@@ -50,8 +51,7 @@ export class RaftDriver {
   fenced: string | undefined
   private noSpaceFor: string | undefined
   private closed = false
-  private fenceTold = false
-  private inbox: Array<RaftMessage> = []
+  private readonly inbox: Inbox
   private tickDue = false
   private tickStartMs = 0
   private ticksCounted = 0
@@ -75,6 +75,7 @@ export class RaftDriver {
     this.parts = parts
     this.machine = machine
     this.contacts = options.contacts
+    this.inbox = new Inbox(options.inboxMessagesMax)
     this.board = new StatusBoard(options.nodeId, options.tickMs, machine, () => ({
       fenced: this.fenced,
       noSpace: this.noSpaceFor
@@ -97,14 +98,11 @@ export class RaftDriver {
   }
 
   receive(message: RaftMessage): void {
-    if (this.fenced !== undefined) return
+    const outcome = this.inbox.offer(message)
+    if (outcome === "closed") return
     this.parts.meters.received.value++
-    if (this.inbox.length >= this.parts.options.inboxMessagesMax) {
-      this.parts.meters.dropped.value++
-      return
-    }
-    this.inbox.push(message)
-    this.wake()
+    if (outcome === "taken") this.wake()
+    else this.parts.meters.dropped.value++
   }
 
   propose(term: number, data: Uint8Array): Either.Either<number, RaftUnavailable> {
@@ -139,6 +137,7 @@ export class RaftDriver {
   fence(reason: string): void {
     if (this.fenced !== undefined || this.closed) return
     this.fenced = reason
+    this.inbox.close()
     this.wake()
   }
 
@@ -157,8 +156,11 @@ export class RaftDriver {
     else this.wakeUp = () => resume(Effect.void)
   })
 
-  /** The yield lets whoever was woken by the last turn, or is about to propose, join the next one. */
-  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+  /**
+   * Until it is fenced. The yields let whoever was woken by the last turn, or is about to propose, join the next one; with one only,
+   * somebody who asks again and again would take turns with this fiber so that timers and sockets get none.
+   */
+  readonly run: Effect.Effect<void> = Effect.suspend(() => {
     const turn = Effect.catchAllCause(this.turn, (cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.failCause(cause as Cause.Cause<never>)
@@ -167,19 +169,18 @@ export class RaftDriver {
             Effect.sync(() => this.fence(reasonOf(cause)))
           )
     )
-    return Effect.forever(Effect.zipRight(Effect.zipRight(this.work, Effect.yieldNow()), Effect.zipRight(turn, this.tellFence)))
+    const next = Effect.zipRight(Effect.zipRight(this.work, Effect.yieldNow()), Effect.zipLeft(turn, Effect.yieldNow()))
+    return Effect.zipRight(Effect.repeat(next, { while: () => this.fenced === undefined }), this.tellFence)
   })
 
   private readonly turn: Effect.Effect<void, RaftStoreError> = Effect.gen(this, function* () {
     this.woken = false
-    if (this.fenced !== undefined) return
     this.takeInputs()
     const appliedBefore = this.parts.meters.applied.value
-    for (;;) {
+    while (this.fenced === undefined) {
       const ready = this.machine.ready()
       if (ready === undefined) break
       yield* this.handle(ready)
-      if (this.fenced !== undefined) return
       this.settle()
       if (this.parts.meters.applied.value - appliedBefore < appliedPerTurnMax) continue
       this.wake()
@@ -187,17 +188,14 @@ export class RaftDriver {
       break
     }
     this.settle()
+    if (this.fenced !== undefined) return
     yield* this.snapshots.advance
     yield* this.board.tellProblems
   })
 
   private takeInputs(): void {
     const { machine } = this
-    const messages = this.inbox
-    if (messages.length > 0) {
-      this.inbox = []
-      for (const message of messages) machine.step(message)
-    }
+    for (const message of this.inbox.takeAll()) machine.step(message)
     if (this.tickDue) this.tick()
     this.wishes.begin()
     const readId = this.reads.ask()
@@ -244,11 +242,7 @@ export class RaftDriver {
       this.send(
         staged ? ready.messagesAfterWrite : ready.messagesAfterWrite.filter((message) => message._tag !== "SnapshotReply")
       )
-      for (const read of ready.chunkReads) {
-        // Another snapshot took its place, which the machine knows already: it asks for that one next.
-        if (read.snapshot.index !== machine.snapshot?.index) continue
-        this.send([yield* chunkMessage(store, options.nodeId, read)])
-      }
+      for (const read of ready.chunkReads) this.send([yield* chunkMessage(store, options.nodeId, read)])
       machine.advance()
       for (const answer of ready.reads) this.reads.answered(answer, machine.appliedIndex)
       this.reads.applied(machine.appliedIndex)
@@ -267,7 +261,7 @@ export class RaftDriver {
       this.snapshots.failAll(error)
     },
     after: () => {
-      this.inbox = []
+      this.inbox.takeAll()
       return this.fenced !== undefined
     },
     over: () => {
@@ -309,8 +303,9 @@ export class RaftDriver {
     this.parts.stateMachine.leadershipEnded(term)
   }
 
-  /** Tells everybody what changed. */
+  /** Tells everybody what changed; that this member takes part no more is told at the end of the turn. */
   private settle(): void {
+    if (this.fenced !== undefined) return
     const { machine, parts } = this
     const leads = machine.role === "leader"
     if (this.ledTerm !== 0 && (!leads || machine.term !== this.ledTerm)) this.endLeadership()
@@ -347,10 +342,9 @@ export class RaftDriver {
   }
 
   private readonly tellFence = Effect.suspend(() => {
-    if (this.fenced === undefined || this.fenceTold) return Effect.void
-    this.fenceTold = true
-    this.stop(new RaftUnavailable({ reason: "fenced", message: this.fenced }))
-    return Effect.logFatal(`this node takes part no more in its raft group: ${this.fenced}`)
+    const reason = String(this.fenced)
+    this.stop(new RaftUnavailable({ reason: "fenced", message: reason }))
+    return Effect.logFatal(`this node takes part no more in its raft group: ${reason}`)
   })
 
   private stop(error: RaftUnavailable): void {
@@ -363,6 +357,7 @@ export class RaftDriver {
 
   close(): void {
     this.closed = true
+    this.inbox.close()
     this.stop(new RaftUnavailable({ reason: "closed", message: "the node is stopping" }))
     this.board.clear()
   }

@@ -32,6 +32,8 @@ export interface Running {
   readonly registry: Registry
   /** Its figures by name. */
   readonly figures: () => ReadonlyMap<string, number>
+  /** What it logged, as `LEVEL message`. */
+  readonly lines: ReadonlyArray<string>
   readonly stop: () => Promise<void>
 }
 
@@ -75,7 +77,9 @@ export class Group {
       ...options
     }
     // What goes wrong here goes wrong on purpose: nobody needs to read of it.
-    const quiet = Logger.remove(Logger.defaultLogger)
+    const lines: Array<string> = []
+    const kept = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel.label} ${String(message)}`))
+    const quiet = Logger.replace(Logger.defaultLogger, kept)
     const parts = Layer.mergeAll(store, this.transport(nodeId), PrometheusMeters.layerMemory, quiet)
     const layer = Layer.provideMerge(RaftNode.layer(all, registry), parts)
     const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
@@ -85,7 +89,7 @@ export class Group {
       this.running.delete(nodeId)
       await Effect.runPromise(Scope.close(scope, Exit.void))
     }
-    const running = { nodeId, node, registry, figures: () => meters.snapshot(), stop }
+    const running = { nodeId, node, registry, figures: () => meters.snapshot(), lines, stop }
     this.running.set(nodeId, running)
     return running
   }

@@ -10,6 +10,7 @@ export class Registry implements StateMachine {
   /** What came, in order: `apply 3`, `began 2`, `ended 2`, `restore 7`. */
   readonly told: Array<string> = []
   onApply: (commands: ReadonlyArray<CommandEntry>) => void = () => {}
+  onBegan: () => void = () => {}
   uncommitted: ReadonlyArray<Entry> = []
 
   apply(commands: ReadonlyArray<CommandEntry>): void {
@@ -40,6 +41,7 @@ export class Registry implements StateMachine {
   leadershipBegan(term: number, uncommitted: ReadonlyArray<Entry>): void {
     this.told.push(`began ${term}`)
     this.uncommitted = uncommitted
+    this.onBegan()
   }
 
   leadershipEnded(term: number): void {
