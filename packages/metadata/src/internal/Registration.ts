@@ -7,6 +7,7 @@ import { defaultTenant } from "@effectmq/schemas/Ids"
 import type { Node } from "@effectmq/schemas/metadata/Node"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { type ControllerService, randomId, stamp } from "../Controller.js"
 import type { MetadataService } from "../Metadata.js"
 
@@ -28,7 +29,12 @@ const noCluster = new MetadataUnavailable({ reason: "no-leader", message: "the c
 const againMs = 200
 const tellMs = 5_000
 
-const once = ({ metadata, controller, node, clusterId, makesCluster }: RegistrationParts): Effect.Effect<void, MetadataError> =>
+type Stamp = Effect.Effect.Success<typeof stamp>
+
+const once = (
+  { metadata, controller, node, clusterId, makesCluster }: RegistrationParts,
+  stamped: Stamp
+): Effect.Effect<void, MetadataError> =>
   Effect.gen(function* () {
     const image = yield* metadata.sync
     if (image.cluster === undefined) {
@@ -41,15 +47,26 @@ const once = ({ metadata, controller, node, clusterId, makesCluster }: Registrat
       const create = { _tag: "CreateTenant", ...(yield* stamp), tenant: defaultTenant, quota: {} } as const
       yield* Effect.catchTag(controller.submit(create), "TenantExists", () => Effect.void)
     }
-    yield* controller.submit({ _tag: "RegisterNode", ...(yield* stamp), ...node })
+    yield* controller.submit({ _tag: "RegisterNode", ...stamped, ...node })
   })
+
+/** It may have been carried out: tried again as the same command, it is carried out once. */
+const isUnknown = (outcome: Either.Either<void, MetadataError>): boolean =>
+  Either.isLeft(outcome) &&
+  outcome.left._tag === "MetadataUnavailable" &&
+  (outcome.left.reason === "unknown" || outcome.left.reason === "timeout")
 
 /** Completes `registered` when the node is registered, or refused for good. */
 export const register = (parts: RegistrationParts, registered: Deferred.Deferred<void, MetadataError>): Effect.Effect<void> =>
   Effect.gen(function* () {
+    let kept: Stamp | undefined
     for (let waitedMs = 0; ; waitedMs += againMs) {
-      const outcome = yield* Effect.either(once(parts))
+      const stamped: Stamp = kept ?? (yield* stamp)
+      const outcome = yield* Effect.either(once(parts, stamped))
       const isOut = parts.mayReturn?.() === true
+      // Who takes a node out takes it off the list: what it was registered with is over.
+      if (isOut) kept = undefined
+      else if (isUnknown(outcome)) kept = stamped
       const isFinal =
         outcome._tag === "Right" ||
         outcome.left._tag !== "MetadataUnavailable" ||
