@@ -126,6 +126,13 @@ describe("calls between nodes", () => {
     expect(`Heartbeat ${encoded}\n`).toBe(readFileSync(new URL("../golden/metadata-rpcs-5.jsonl", import.meta.url), "utf8"))
   })
 
+  it("have the frozen form with how far the log is applied", () => {
+    const position = { _tag: "Position", index: 5, hash, appliedIndex: 6, stale: false, leaderId: 1, term: 3 } as const
+    expect(`Followed position ${stableJson(plain(Schema.encodeSync(Rpcs.Followed)(position)))}\n`).toBe(
+      readFileSync(new URL("../golden/metadata-rpcs-6.jsonl", import.meta.url), "utf8")
+    )
+  })
+
   it("are read back as what they were", () => {
     for (const [, schema, value] of samples) {
       const again = Schema.decodeUnknownSync(schema)(structuredClone(Schema.encodeSync(schema)(value)))

@@ -173,6 +173,7 @@ export const make = (
     const imageHash = makeImageHash()
     const report = Effect.suspend(() => {
       const { image, point, recent } = replica
+      const { appliedIndex } = following
       return Effect.map(imageHash(image), (hash): NodeReport => {
         const { leaderId, term, index } = following.leader
         return {
@@ -182,8 +183,8 @@ export const make = (
           leaderId,
           firstIndex: recent.floor.index + 1,
           lastIndex: point.index,
-          commitIndex: Math.max(index, point.index),
-          appliedIndex: point.index,
+          commitIndex: Math.max(index, appliedIndex),
+          appliedIndex,
           snapshotIndex: recent.floor.index,
           imageVersion: image.version,
           chainHash: hashToHex(point.hash),

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { afterEach, describe, expect, it } from "vitest"
 import { hashToHex } from "../src/core/EntryChain.js"
 import { command, tenant } from "./commands.js"
-import { MemoryCluster, type RunningNode, until } from "./support/MemoryCluster.js"
+import { MemoryCluster, memberOf, type RunningNode, until } from "./support/MemoryCluster.js"
 
 const clusters: Array<MemoryCluster> = []
 const cluster = (...args: ConstructorParameters<typeof MemoryCluster>): MemoryCluster => {
@@ -70,6 +70,27 @@ describe("an observer", () => {
     expect(names(observer)).toEqual(["default/t0", "default/t1", "default/t2"])
     expect(versions[0]?.[0]).toBe(from)
     for (const [at, [before]] of versions.entries()) if (at > 0) expect(before).toBe(versions[at - 1]?.[1])
+  })
+
+  it("has applied, as the members have, what stands in the log and is no command", async () => {
+    const three = cluster([1, 2, 3])
+    await three.startAll()
+    const observer = await three.startObserver(9)
+    await Effect.runPromise(observer.usable)
+    const leader = await three.leader()
+    await Effect.runPromise(leader.raft.changeMembership({ _tag: "AddLearner", member: memberOf(5) }))
+    const { lastIndex } = leader.raft.status()
+    expect(leader.machine.replica.point.index).toBeLessThan(lastIndex)
+    for (;;) {
+      const { nodes } = await Effect.runPromise(observer.control.status)
+      const present = nodes.flatMap(({ lag, report }) => (report === undefined ? [] : [{ ...report, lag }]))
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      if (present.some(({ appliedIndex }) => appliedIndex < lastIndex)) continue
+      expect(present.map(({ nodeId }) => nodeId)).toEqual([1, 2, 3, 9])
+      for (const report of present) expect(report).toMatchObject({ appliedIndex: lastIndex, commitIndex: lastIndex, lag: 0 })
+      expect(new Set(present.map(({ chainHash }) => chainHash)).size).toBe(1)
+      break
+    }
   })
 
   it("leaves a member that was taken out and still runs", async () => {

@@ -24,6 +24,7 @@ export const NodeReport = Schema.Struct({
   firstIndex: Schema.Int,
   lastIndex: Schema.Int,
   commitIndex: Schema.Int,
+  /** All up to it that are commands are in the image; others change nothing there. */
   appliedIndex: Schema.Int,
   snapshotIndex: Schema.Int,
   /** Events its image holds. */

@@ -72,7 +72,7 @@ export type FollowedEntry = typeof FollowedEntry.Type
 /**
  * `SnapshotChunk`: the caller is too far behind, it begins anew from these (a snapshot of metadata-snapshot 1), `last` ends them.
  * `Entries`: behind what was sent before. `Position`: now and then, where the one that is asked stands: `hash` of the chain at
- * `index`, whether it may itself be behind, and who leads (0: not known).
+ * `index`, how far it has applied the log, in which more than commands stand, whether it may itself be behind, and who leads (0: not known).
  */
 export const Followed = Schema.Union(
   Schema.Struct({ _tag: Schema.Literal("SnapshotChunk"), data: Schema.Uint8ArrayFromSelf, last: Schema.Boolean }),
@@ -81,6 +81,7 @@ export const Followed = Schema.Union(
     _tag: Schema.Literal("Position"),
     index: Schema.Int,
     hash: Schema.String,
+    appliedIndex: Schema.optional(Schema.Int),
     stale: Schema.Boolean,
     leaderId: Schema.Int,
     term: Schema.Int

@@ -15,7 +15,7 @@ export interface FollowSourceParts {
   readonly replica: Replica
   readonly view: ImageView
   /** What a `Position` says besides the place. */
-  readonly standing: () => { readonly stale: boolean; readonly leaderId: number; readonly term: number }
+  readonly standing: () => Omit<Extract<Followed, { readonly _tag: "Position" }>, "_tag" | "index" | "hash">
 }
 
 export interface FollowFrom {

@@ -44,9 +44,7 @@ const over = new FollowRefused({ reason: "fenced", message: "this node follows n
 
 export class Following {
   /** Of the last source that said so; undefined while none is followed. */
-  private standing:
-    | { readonly stale: boolean; readonly leaderId: number; readonly term: number; readonly index: number }
-    | undefined
+  private standing: Extract<Followed, { readonly _tag: "Position" }> | undefined
   private failed = false
   private staleTold = 0
   private next: number
@@ -63,6 +61,13 @@ export class Following {
   /** What the one that is followed says of the cluster. */
   get leader(): { readonly leaderId: number; readonly term: number; readonly index: number } {
     return this.standing ?? { leaderId: 0, term: 0, index: 0 }
+  }
+
+  /** How far it has applied the log: what stands behind the last command of the one that is followed is nothing to apply. */
+  get appliedIndex(): number {
+    const { index } = this.parts.replica.point
+    const { index: theirs, appliedIndex = theirs } = this.standing ?? { index }
+    return index < theirs ? index : Math.max(index, appliedIndex)
   }
 
   stop(problem: string): void {

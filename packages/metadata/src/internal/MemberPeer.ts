@@ -55,6 +55,10 @@ const standingOf = (status: RaftStatus, place: Place): Pick<NodeReport, "standin
   return { standing: kind, fault: kind === "noSpace" ? `waits for space: ${why}` : why }
 }
 
+/** The machine is asked for commands alone; where it has stopped, Raft goes on without it. */
+const appliedIndexOf = ({ appliedIndex }: RaftStatus, { fault, replica }: MetadataMachine): number =>
+  fault === undefined ? Math.max(appliedIndex, replica.point.index) : replica.point.index
+
 const leaderAddress = ({ leaderId, membership }: RaftStatus): { readonly address?: string } => {
   const member = membership.members.find(({ nodeId }) => nodeId === leaderId)
   return member === undefined ? {} : { address: member.address }
@@ -118,6 +122,7 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine, place: P
   const imageHash = makeImageHash()
   return Effect.suspend(() => {
     const { image, point } = replica
+    const appliedIndex = appliedIndexOf(raft.status(), machine)
     return Effect.map(imageHash(image), (hash): NodeReport => {
       const status = raft.status()
       return {
@@ -128,7 +133,7 @@ export const report = (raft: RaftNodeService, machine: MetadataMachine, place: P
         firstIndex: status.firstIndex,
         lastIndex: status.lastIndex,
         commitIndex: status.commitIndex,
-        appliedIndex: point.index,
+        appliedIndex,
         snapshotIndex: status.snapshotIndex,
         imageVersion: image.version,
         chainHash: hashToHex(point.hash),
@@ -211,7 +216,8 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
           view,
           standing: () => {
             const status = raft.status()
-            return { stale: isStale(status), leaderId: status.leaderId, term: status.term }
+            const { leaderId, term } = status
+            return { appliedIndex: appliedIndexOf(status, machine), stale: isStale(status), leaderId, term }
           }
         },
         request
