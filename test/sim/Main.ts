@@ -72,7 +72,7 @@ const lead = async (): Promise<void> => {
   }
 
   // A young generation large enough that most of what a turn leaves is gone when it is looked at.
-  const execArgv = [...process.execArgv, "--max-semi-space-size=32"]
+  const execArgv = [...process.execArgv, "--min-semi-space-size=64", "--max-semi-space-size=128"]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
 
   const runSuite = async (suite: SuiteName): Promise<ReadonlyArray<Ran>> => {

@@ -26,7 +26,8 @@ import { ImageView } from "./internal/ImageView.js"
 import { outcomeOf, type Offer, leaderLost, notLeader, unavailable } from "./internal/Outcomes.js"
 import type { Roll } from "./internal/Roll.js"
 import { readContent, writeContent } from "./internal/snapshots.js"
-import { uptimeMs, uptimeMsNow } from "./internal/uptime.js"
+import { Sweeps } from "./internal/Sweeps.js"
+import { uptimeMsNow } from "./internal/uptime.js"
 
 export interface MetadataMachineOptions {
   /** Commands beyond these are refused as `overloaded`. */
@@ -101,6 +102,11 @@ export class MetadataMachine implements StateMachine {
   private readonly confirming = new Set<Answers>()
   private wakeTurn: (() => void) | undefined
   private stopped: MetadataUnavailable | undefined
+  private readonly sweeps = new Sweeps(
+    sweepMs,
+    () => this.waiting.length > 0 || this.confirming.size > 0 || (this.leading?.turnsByIndex.size ?? 0) > 0,
+    (now) => this.sweep(now)
+  )
 
   constructor(
     private readonly options: MetadataMachineOptions,
@@ -234,14 +240,7 @@ export class MetadataMachine implements StateMachine {
         )
       )
       yield* Effect.forkScoped(turns)
-      yield* Effect.forkScoped(
-        Effect.forever(
-          Effect.zipRight(
-            Effect.sleep(sweepMs),
-            Effect.map(uptimeMs, (now) => this.sweep(now))
-          )
-        )
-      )
+      yield* Effect.forkScoped(this.sweeps.run)
       if (raft.status().fenced !== undefined) this.stop("fenced", raft.status().fenced as string)
     })
   }
@@ -261,6 +260,7 @@ export class MetadataMachine implements StateMachine {
       offer.answer(unavailable("overloaded", `${this.waiting.length} changes wait already`))
     } else {
       this.waiting.push(offer)
+      this.sweeps.needed()
       this.wake()
     }
     return () => {

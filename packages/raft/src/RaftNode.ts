@@ -184,7 +184,7 @@ export const make = (
       (stop) => Effect.sync(stop)
     )
     yield* Effect.addFinalizer(() => Effect.sync(() => driver.close()))
-    yield* Effect.forkScoped(driver.ticks)
+    yield* driver.ticks
     yield* Effect.forkScoped(driver.run)
 
     const wish = (begin: (answer: (error: RaftUnavailable | undefined) => void) => void) =>

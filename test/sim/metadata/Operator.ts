@@ -30,6 +30,9 @@ export interface OperatorParts {
 const saysToReplace =
   /remove this node from it, move the files .* away and add the node anew|remove it from the group and add it anew/
 
+/** What a node says that is not in the cluster any more. */
+const saysTakenOut = /it was taken out of the cluster/
+
 const nodesInAllMax = 16
 
 export class Operator {
@@ -55,6 +58,13 @@ export class Operator {
     return this.leader?.running?.raft?.status().membership
   }
 
+  /** As whoever leads says, as soon as somebody does. */
+  private async isMember({ nodeId }: SimulatedNode): Promise<boolean> {
+    const { world, violations } = this.parts
+    while (this.membership === undefined && violations.none) await world.sleep(100)
+    return this.membership?.members.some((member) => member.nodeId === nodeId) ?? true
+  }
+
   /** Nothing new is begun. */
   stop(): void {
     this.isStopping = true
@@ -70,6 +80,11 @@ export class Operator {
       if (failure === undefined) return
       this.note(`node ${node.nodeId} does not start: ${failure}`)
       if (node.removed) return
+      // It may be started again while it is being removed, or after nobody knew whether it was.
+      if (saysTakenOut.test(failure) && !(await this.isMember(node))) {
+        node.removed = true
+        return
+      }
       if (saysToReplace.test(failure)) {
         if (node.machine.isDamaged) return void this.whenFree(() => this.replace(node))
         return violations.add(`node ${node.nodeId} does not start, and nothing was done to its disk: ${failure}`)

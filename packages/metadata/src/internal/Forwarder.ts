@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type { ClusterPeersService } from "../ClusterPeers.js"
 import { isOther, type Leader, type Leaders } from "./Leaders.js"
 import { leaderLost, notLeader } from "./Outcomes.js"
+import { Sweeps } from "./Sweeps.js"
 import { uptimeMs } from "./uptime.js"
 
 export interface Try {
@@ -41,6 +42,11 @@ export class Forwarder {
   private waiting: Array<Waiting> = []
   private readonly underWay = new Set<ReadonlyArray<Waiting>>()
   private wakeUp: (() => void) | undefined
+  private readonly sweeps = new Sweeps(
+    sweepMs,
+    () => this.waiting.length > 0 || this.underWay.size > 0,
+    (now) => this.sweep(now)
+  )
 
   constructor(
     private readonly peers: ClusterPeersService,
@@ -62,6 +68,7 @@ export class Forwarder {
     }
     const entry = { leader, sent, deadlineMs, answer: once }
     this.waiting.push(entry)
+    this.sweeps.needed()
     this.wake()
     return () => {
       const at = this.waiting.indexOf(entry)
@@ -90,18 +97,17 @@ export class Forwarder {
       )
     })
     const turns = Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
-    const sweeps = Effect.forever(Effect.zipRight(Effect.sleep(sweepMs), this.sweep))
     const notSent = Effect.sync(() => {
       for (const { answer } of this.waiting.splice(0)) answer(notLeader(0, 0))
     })
     return Effect.zipRight(
-      Effect.forkIn(sweeps, scope),
+      Effect.forkIn(this.sweeps.run, scope),
       Effect.onInterrupt(turns, () => notSent)
     )
   }
 
   /** Nobody waits for longer than he likes: neither behind calls that are not answered, nor in one with others who like to wait. */
-  private readonly sweep = Effect.map(uptimeMs, (now) => {
+  private sweep(now: number): void {
     for (const batch of this.underWay) {
       for (const { deadlineMs, answer } of batch) if (deadlineMs + returnMs <= now) answer(leaderLost)
     }
@@ -109,7 +115,7 @@ export class Forwarder {
     if (late.length === 0) return
     this.waiting = this.waiting.filter(({ deadlineMs }) => deadlineMs > now)
     for (const { answer } of late) answer(notLeader(0, 0))
-  })
+  }
 
   private mayCall(): boolean {
     return this.waiting.length > 0 && this.underWay.size < callsUnderWayMax

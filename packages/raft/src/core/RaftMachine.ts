@@ -205,6 +205,20 @@ export class RaftMachine {
     if (this.pending !== undefined) throw new Error(`raft: ${what} between ready and advance`)
   }
 
+  /** True where `ready` has nothing. Of a leader, who may have something to send again, it is never said. */
+  get isQuiet(): boolean {
+    const { raft, durable } = this
+    const { log, messages, messagesAfterWrite, chunks, chunkReads, readAnswers } = raft
+    return (
+      !raft.isLeader &&
+      raft.term === durable.term &&
+      raft.votedFor === durable.votedFor &&
+      log.stableIndex === log.lastIndex &&
+      log.appliedIndex === log.commitIndex &&
+      messages.length + messagesAfterWrite.length + chunks.length + chunkReads.length + readAnswers.length === 0
+    )
+  }
+
   /** What is to be done now; undefined when there is nothing. Must be followed by `advance`. */
   ready(): Ready | undefined {
     this.demandNoPending("ready")

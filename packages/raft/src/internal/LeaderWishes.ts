@@ -104,6 +104,10 @@ export class LeaderWishes {
     return true
   }
 
+  get areUnderWay(): boolean {
+    return this.changes.length + this.transfers.length > 0
+  }
+
   tick(): void {
     for (const one of this.changes) one.ticksLeft--
     for (const one of this.transfers) one.ticksLeft--

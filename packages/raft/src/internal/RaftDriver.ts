@@ -53,6 +53,8 @@ export class RaftDriver {
   private closed = false
   private readonly inbox: Inbox
   private tickDue = false
+  /** What a tick between two turns threw. */
+  private failure: { readonly cause: unknown } | undefined
   private tickStartMs = 0
   private ticksCounted = 0
   private woken = true
@@ -142,14 +144,30 @@ export class RaftDriver {
   }
 
   /** Ticks follow the machine's own time, not the calendar's; those that a busy or paused process missed are told as missed. */
-  readonly ticks: Effect.Effect<never> = Effect.suspend(() => {
-    this.tickStartMs = performance.now()
-    const tick = Effect.sync(() => {
-      this.tickDue = true
-      this.wake()
-    })
-    return Effect.forever(Effect.zipRight(Effect.sleep(this.parts.options.tickMs), tick))
-  })
+  readonly ticks: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        this.tickStartMs = performance.now()
+        return setInterval(this.tickIsDue, this.parts.options.tickMs)
+      }),
+      (timer) => Effect.sync(() => clearInterval(timer))
+    )
+  )
+
+  /** Between two turns most ticks only count: those that nothing comes of take no turn. */
+  private readonly tickIsDue = (): void => {
+    this.tickDue = true
+    if (this.wakeUp === undefined || this.fenced !== undefined) return this.wake()
+    try {
+      this.tick()
+    } catch (cause) {
+      this.failure = { cause }
+    }
+    const { machine, reads, wishes, snapshots, board, failure } = this
+    const isQuiet =
+      machine.isQuiet && failure === undefined && !reads.isAsking && !wishes.areUnderWay && !snapshots.isDue && !board.hasNews
+    if (!isQuiet) this.wake()
+  }
 
   private readonly work = Effect.async<void>((resume) => {
     if (this.woken) resume(Effect.void)
@@ -175,6 +193,7 @@ export class RaftDriver {
 
   private readonly turn: Effect.Effect<void, RaftStoreError> = Effect.gen(this, function* () {
     this.woken = false
+    if (this.failure !== undefined) throw this.failure.cause
     this.takeInputs()
     const appliedBefore = this.parts.meters.applied.value
     while (this.fenced === undefined) {

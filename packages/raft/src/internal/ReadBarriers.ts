@@ -60,6 +60,11 @@ export class ReadBarriers {
     return true
   }
 
+  /** Some wait for a request of theirs. */
+  get isAsking(): boolean {
+    return this.fresh.length > 0
+  }
+
   /** The id of a request for those that came since the last one; undefined where there are none. */
   ask(): number | undefined {
     if (this.fresh.length === 0) return undefined

@@ -69,7 +69,7 @@ export class SnapshotTaking {
     if (this.pauseTicks > 0) this.pauseTicks--
   }
 
-  private get isDue(): boolean {
+  get isDue(): boolean {
     if (this.pauseTicks > 0) return false
     const times = this.isBeingSent ? patience : 1
     const bytesMax = Math.max(this.options.snapshotBytes, this.machine.snapshot?.bytes ?? 0)

@@ -48,19 +48,24 @@ export class StatusBoard {
     return () => void this.listeners.delete(listener)
   }
 
+  /** Something changed that was not told yet. */
+  get hasNews(): boolean {
+    const { machine, known } = this
+    const { fenced, noSpace } = this.stands()
+    return (
+      known?.term !== machine.term ||
+      known.leaderId !== machine.leaderId ||
+      known.membership !== machine.membership ||
+      known.fenced !== fenced ||
+      known.noSpace !== noSpace ||
+      (known.role === "learner" ? "follower" : known.role) !== machine.role
+    )
+  }
+
   /** Tells everybody where something changed; answers what was told before and now. */
   tell(): { readonly before: RaftStatus | undefined; readonly now: RaftStatus } | undefined {
-    const { machine, known: before } = this
-    const { fenced, noSpace } = this.stands()
-    const isSame =
-      before !== undefined &&
-      before.term === machine.term &&
-      before.leaderId === machine.leaderId &&
-      before.membership === machine.membership &&
-      before.fenced === fenced &&
-      before.noSpace === noSpace &&
-      (before.role === "learner" ? "follower" : before.role) === machine.role
-    if (isSame) return undefined
+    if (!this.hasNews) return undefined
+    const { known: before } = this
     const now = this.status()
     this.known = now
     for (const listener of this.listeners) {

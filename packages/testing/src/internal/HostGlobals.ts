@@ -2,13 +2,15 @@
  * What a process takes from its host without asking for a port: timers, clocks, randomness. While replaced, all of it comes from
  * the simulated process whose task is running.
  *
- * Besides the globals these are the random functions of `node:crypto`, `process.hrtime` and the default `Random` of Effect. Hashes
- * and ciphers are as they are.
+ * Besides the globals these are the random functions of `node:crypto`, `process.hrtime`, the default `Random` of Effect and its count of
+ * fibers, whose numbers travel between nodes with interruptions. Hashes and ciphers are as they are.
  */
 import crypto from "node:crypto"
 import { syncBuiltinESMExports } from "node:module"
 import process from "node:process"
 import * as DefaultServices from "effect/DefaultServices"
+import { globalValue } from "effect/GlobalValue"
+import * as MutableRef from "effect/MutableRef"
 import * as Random from "effect/Random"
 import { VirtualTimer } from "./TimerHeap.js"
 
@@ -103,6 +105,9 @@ const effectRandomOf = (running: () => Running): Random.Random =>
     }
   })
 
+/** Effect's: the number of the next fiber. */
+const nextFiberId = globalValue(Symbol.for("effect/Fiber/Id/_fiberCounter"), () => MutableRef.make(0))
+
 export const isReplaced = (): boolean => globalThis.setImmediate !== real.setImmediate
 
 /** Answers how to give everything back. */
@@ -120,7 +125,10 @@ export const replace = (running: () => Running): (() => void) => {
   Math.random = () => running().random()
   process.hrtime.bigint = () => BigInt(Math.round(running().uptimeMs() * 1e6))
   services.set(Random.Random.key, effectRandomOf(running))
+  const fibersBefore = MutableRef.get(nextFiberId)
+  MutableRef.set(nextFiberId, 0)
   return () => {
+    MutableRef.update(nextFiberId, (fibers) => Math.max(fibers, fibersBefore))
     Object.assign(globalThis, timers)
     Object.assign(crypto, realCrypto)
     for (const name of ["randomUUID", "getRandomValues"] as const) Reflect.deleteProperty(globalThis.crypto, name)
