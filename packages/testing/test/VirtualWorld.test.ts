@@ -39,6 +39,19 @@ describe("VirtualWorld", () => {
     expect(new Set(firsts)).toEqual(new Set(["a", "b", "c"]))
   })
 
+  it("numbers fibers anew in each run, since the numbers travel with interruptions, and never twice outside", async () => {
+    const fiberId = Effect.map(Effect.fiberId, (id) => (id._tag === "Runtime" ? id.id : -1))
+    const run = async () => {
+      const world = new VirtualWorld({ seed: 1 })
+      const one = world.process("one")
+      return world.run(async () => [await one.run(fiberId), await one.run(fiberId)])
+    }
+    const before = Effect.runSync(fiberId)
+    const first = await run()
+    expect(await run()).toEqual(first)
+    expect(Effect.runSync(fiberId)).toBeGreaterThan(before)
+  })
+
   it("keeps what a process scheduled its own: kill drops it, revive begins anew, pause lets it wait", async () => {
     const world = new VirtualWorld({ seed: 1 })
     await world.run(async () => {

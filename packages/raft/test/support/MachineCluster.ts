@@ -142,7 +142,12 @@ export class MachineCluster {
     if (node.held !== undefined) return
     this.invariants.look(node)
     for (;;) {
+      const { isQuiet } = node.machine
       const ready = node.machine.ready()
+      if (isQuiet && ready !== undefined) throw new Error(`node ${node.nodeId} has something to do, and said that it has not`)
+      if (!isQuiet && ready === undefined && node.machine.role !== "leader") {
+        throw new Error(`node ${node.nodeId} has nothing to do, and did not say so`)
+      }
       if (ready === undefined) return
       this.send(ready.messages)
       if (ready.write !== undefined && node.diskIsSlow) {
