@@ -266,7 +266,7 @@ export const make = (
     yield* register(registration, registered).pipe(Effect.zipRight(keepAddress(options.node, raft, control)), Effect.forkScoped)
     // First of all that is closed: what was asked for here is still answered, and the others need not wait to find a leader.
     yield* Effect.addFinalizer(() => raft.handOver)
-    return { metadata, controller, control, raft, machine, usable: usable(metadata, registered) }
+    return { metadata, controller, control, raft, machine, usable: usable(metadata, registered, place) }
   })
 
 /** Needs the RPC server of this node to be at work where there are others, so that they find each other. */

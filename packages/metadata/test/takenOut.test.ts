@@ -41,13 +41,13 @@ const without: Identity = {
 }
 
 /** What node 3 does with what nodes 1 and 2 say; undefined: silent. */
-const fencedWith = async (
+const looked = async (
   said: ReadonlyArray<Identity | undefined>,
   {
     now = status,
     whenAsked = () => {}
   }: { now?: RaftStatus; whenAsked?: (change: (status: Partial<RaftStatus>) => void) => void } = {}
-): Promise<string | undefined> => {
+): Promise<{ readonly reason: string | undefined; readonly mayBeOut: boolean }> => {
   let current = now
   let rounds = 0
   let reason: string | undefined
@@ -77,10 +77,11 @@ const fencedWith = async (
   const looks = Effect.runFork(
     Effect.scoped(standing({ nodeId: 3, raft, peers, contacts: [], clusterId: () => "a", ...parts }, 1))
   )
-  await until(() => rounds >= 2 || reason !== undefined || current.leaderId !== 0)
+  await until(() => rounds >= 2 || reason !== undefined || (current.leaderId !== 0 && !place.mayBeOut))
   await Effect.runPromise(Fiber.interrupt(looks))
-  return reason
+  return { reason, mayBeOut: place.mayBeOut }
 }
+const fencedWith = async (...args: Parameters<typeof looked>) => (await looked(...args)).reason
 
 describe("a member without a leader gives up its place", () => {
   it("where one says that a later membership is without it", async () => {
@@ -108,6 +109,17 @@ describe("a member without a leader gives up its place", () => {
     expect(await fencedWith([without, without], { whenAsked: (change) => change({ leaderId: 2 }) })).toBeUndefined()
     expect(await fencedWith([without, without], { whenAsked: (change) => change({ membershipIndex: 7 }) })).toBeUndefined()
   })
+})
+
+it("a member without a leader may be out while one of its cluster hears of one, as long as it hears of none itself", async () => {
+  const doubts = async (...args: Parameters<typeof looked>) => (await looked(...args)).mayBeOut
+  const unsettled = { ...without, membershipIndex: undefined }
+  expect(await doubts([unsettled, undefined])).toBe(true)
+  expect(await doubts([{ ...unsettled, isConfirmed: false }, undefined])).toBe(false)
+  expect(await doubts([{ ...unsettled, clusterId: "b" }, undefined])).toBe(false)
+  expect(await doubts([undefined, undefined])).toBe(false)
+  expect(await doubts([unsettled, unsettled], { whenAsked: (change) => change({ leaderId: 2 }) })).toBe(false)
+  expect(await doubts([unsettled, unsettled], { now: { ...status, leaderId: 2 } })).toBe(false)
 })
 
 it("tells only of a membership that is committed and final", () => {

@@ -46,6 +46,8 @@ export class Place {
   reason: string | undefined
   /** The same for whoever wants something of this node. */
   error: MetadataUnavailable | undefined
+  /** Of a member that hears of no leader: nobody was asked yet, or one of those it asked last hears of one. */
+  mayBeOut = true
   /** How often it was taken in again, as may happen between two looks of others at `reason`. */
   returns = 0
 

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { type ControllerService, randomId, stamp } from "../Controller.js"
 import type { MetadataService } from "../Metadata.js"
+import type { Place } from "./Place.js"
 
 export interface RegistrationParts {
   readonly metadata: MetadataService
@@ -86,14 +87,25 @@ export const register = (parts: RegistrationParts, registered: Deferred.Deferred
 
 /** A node that knows its cluster may serve what it knows after this time, although it could not register. */
 const graceMs = 2_000
+/** Who others are led by is heard of in this time, or its own going is. */
+const doubtMsMax = 10_000
 
+/** `place`: of a member. One that was taken out does not begin to serve, nor one that may have been, as long as that can be found out. */
 export const usable = (
   metadata: MetadataService,
-  registered: Deferred.Deferred<void, MetadataError>
+  registered: Deferred.Deferred<void, MetadataError>,
+  place?: Pick<Place, "reason" | "mayBeOut">
 ): Effect.Effect<void, MetadataError> =>
   Effect.suspend(() => {
     const { cluster, tenantsById } = metadata.image()
     if (cluster === undefined || !tenantsById.has(defaultTenant)) return Deferred.await(registered)
-    const warning = "no majority of the cluster's nodes could be reached yet: this node serves what it knows, which may be old"
-    return Effect.raceFirst(Deferred.await(registered), Effect.zipRight(Effect.sleep(graceMs), Effect.logWarning(warning)))
+    const isHeldBack = (waitedMs: number) =>
+      place !== undefined && (place.reason !== undefined || (place.mayBeOut && waitedMs < doubtMsMax))
+    const grace = Effect.gen(function* () {
+      for (let waitedMs = 0; waitedMs < graceMs || isHeldBack(waitedMs); waitedMs += againMs) yield* Effect.sleep(againMs)
+      yield* Effect.logWarning(
+        "no majority of the cluster's nodes could be reached yet: this node serves what it knows, which may be old"
+      )
+    })
+    return Effect.raceFirst(Deferred.await(registered), grace)
   })

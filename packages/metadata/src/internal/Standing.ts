@@ -63,8 +63,14 @@ const ask = ({ nodeId, peers }: StandingParts, other: Member, askMsMax: number):
     found._tag === "Some" ? found.value : undefined
   )
 
-/** Why this node is no member any more; undefined where nobody says so. */
-const goneBecause = (parts: StandingParts, askMsMax: number): Effect.Effect<string | undefined> =>
+interface Found {
+  /** Why this node is no member any more; undefined where nobody says so. */
+  readonly reason?: string
+  /** Whether one of its cluster hears of a leader. */
+  readonly isLed: boolean
+}
+
+const askOthers = (parts: StandingParts, askMsMax: number): Effect.Effect<Found> =>
   Effect.gen(function* () {
     const { nodeId, raft } = parts
     const { membership } = raft.status()
@@ -83,13 +89,15 @@ const goneBecause = (parts: StandingParts, askMsMax: number): Effect.Effect<stri
       if (strangers.includes(answer) || index === 0 || index < (newest?.index ?? 0)) continue
       if (index > (newest?.index ?? 0) || memberIds.includes(nodeId)) newest = { index, answer }
     }
+    const isLed = answers.some((answer) => answer.isConfirmed === true && !strangers.includes(answer))
     // Its own log may have grown meanwhile.
-    if (newest === undefined || newest.index <= raft.status().membershipIndex || newest.answer.memberIds.includes(nodeId)) return
+    const isNews = newest !== undefined && newest.index > raft.status().membershipIndex
+    if (newest === undefined || !isNews || newest.answer.memberIds.includes(nodeId)) return { isLed }
     const { nodeId: said, memberIds } = newest.answer
-    return (
+    const reason =
       `it was taken out of ${clusterOf(memberIds, newest.index)}, as node ${said} says: ` +
       "stop it, or let it join under a new number with an empty data directory"
-    )
+    return { isLed, reason }
   })
 
 /** Of a node without a log: who takes part, as the first says that knows anybody, best one that hears a leader. */
@@ -158,9 +166,12 @@ export const standing = (parts: StandingParts, lookMs: number): Effect.Effect<ne
       yield* Effect.forkScoped(parts.returned)
     }
     leaderless = isIn && status.leaderId === 0 && status.fenced === undefined ? leaderless + 1 : 0
+    if (status.leaderId !== 0) place.mayBeOut = false
     if (leaderless < leaderlessLooks) return
-    const reason = yield* goneBecause(parts, lookMs)
-    if (reason === undefined || raft.status().leaderId !== 0) return
+    const { isLed, reason } = yield* askOthers(parts, lookMs)
+    const isLeaderless = raft.status().leaderId === 0
+    place.mayBeOut = isLed && isLeaderless
+    if (reason === undefined || !isLeaderless) return
     place.wasToldWhy(reason)
     raft.fence(reason)
   })
