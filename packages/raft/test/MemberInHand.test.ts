@@ -238,6 +238,30 @@ describe("a member that is out", () => {
   })
 })
 
+it("a tick between two turns that throws takes its member out", async () => {
+  let isArmed = false
+  const { one, deliver } = await member({ tickMs: 5 }, ({ hub }) => {
+    const { transport } = hub
+    hub.transport = (nodeId) => ({
+      ...transport(nodeId),
+      setMembers: () => {
+        if (isArmed) throw new Error("nobody is reached")
+      }
+    })
+  })
+  const voters = [1, 2, 3]
+  const members = voters.map((nodeId) => ({ nodeId, address: `moved-${nodeId}:1` }))
+  deliver(
+    append(2, 2, [{ kind: "membership", index: 2, term: 2, membership: { members, voters, outgoingVoters: [], learners: [] } }])
+  )
+  await until(() => one.node.status().membershipIndex === 2)
+  // Whoever is in the membership is told as it is taken in, and once more with a tick when that is committed.
+  isArmed = true
+  deliver({ ...append(2, 2, [], 2), previousIndex: 2, previousTerm: 2 } as RaftMessage)
+  await until(() => one.node.status().fenced !== undefined)
+  expect(one.node.status()).toMatchObject({ fenced: "nobody is reached", commitIndex: 2 })
+})
+
 describe("a disk without space", () => {
   it("lets go of what came meanwhile", async () => {
     let full = false
