@@ -5,6 +5,7 @@
  *                          them in turn (all)
  *   --seed 7               one seed, with its trace when it fails
  *   --seeds 500            so many, from --from on (1)
+ *   --nodes 3              only such whose cluster has so many nodes from beginning to end
  *   --seconds 60           no new ones after so long
  *   --jobs 2               processes at once (the number of cores)
  *   --trace 200            lines of the trace of a seed that fails (40), or of --seed in any case
@@ -16,18 +17,21 @@ import { cpus } from "node:os"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { type Ran, runSeed, type SuiteName, suites } from "./Suites.js"
+import { hasNodes, type Ran, runSeed, type SuiteName, suites } from "./Suites.js"
 
 interface Order {
   readonly suite: SuiteName
   readonly seed: number
 }
 
+/** For each that is wanted, where only some will do. */
+const seedsLookedAtMax = 1_000
+
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const usage = (problem: string): never => {
   say(
-    `${problem}\nusage: npm run sim -- [--suite cluster|metadata|node|all] [--seed n | --seeds n [--from n]] [--seconds n] [--jobs n] [--trace lines] [--json path]`
+    `${problem}\nusage: npm run sim -- [--suite cluster|metadata|node|all] [--seed n | --seeds n [--from n] [--nodes n]] [--seconds n] [--jobs n] [--trace lines] [--json path]`
   )
   process.exit(2)
 }
@@ -42,7 +46,17 @@ const work = (): void => {
 
 const optionsOf = (args: ReadonlyArray<string>) => {
   const text = { type: "string" } as const
-  const names = { suite: text, seed: text, seeds: text, from: text, seconds: text, jobs: text, trace: text, json: text }
+  const names = {
+    suite: text,
+    seed: text,
+    seeds: text,
+    from: text,
+    nodes: text,
+    seconds: text,
+    jobs: text,
+    trace: text,
+    json: text
+  }
   try {
     return parseArgs({ args: [...args], options: names }).values
   } catch (error) {
@@ -75,8 +89,17 @@ const lead = async (): Promise<void> => {
   const execArgv = [...process.execArgv, "--min-semi-space-size=64", "--max-semi-space-size=128"]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
 
+  const seedsOf = (suite: SuiteName): Array<number> => {
+    const nodes = options.nodes === undefined ? undefined : number("nodes", 3)
+    const seeds: Array<number> = []
+    for (let seed = first; seeds.length < count && seed < first + count * seedsLookedAtMax; seed++) {
+      if (nodes === undefined || hasNodes(suite, seed, nodes)) seeds.push(seed)
+    }
+    return seeds
+  }
+
   const runSuite = async (suite: SuiteName): Promise<ReadonlyArray<Ran>> => {
-    const seeds = Array.from({ length: count }, (_, index) => first + index)
+    const seeds = seedsOf(suite)
     const all: Array<Ran> = []
     const startedMs = Date.now()
     const runOn = (worker: ChildProcess): Promise<void> =>

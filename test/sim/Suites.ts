@@ -2,7 +2,9 @@
  * The simulations, each a function from a seed to what happened.
  */
 import process from "node:process"
+import { planOf as planOfCluster } from "./cluster/ClusterPlan.js"
 import { simulateCluster } from "./cluster/ClusterSimulation.js"
+import { planOf as planOfMetadata } from "./metadata/MetadataPlan.js"
 import { simulateMetadata } from "./metadata/MetadataSimulation.js"
 import { simulate } from "./Simulation.js"
 
@@ -29,6 +31,13 @@ export const suites = {
 } satisfies Record<string, (seed: number) => Promise<Outcome>>
 
 export type SuiteName = keyof typeof suites
+
+/** Whether a seed's cluster has that many nodes from beginning to end, with nobody who only follows. */
+export const hasNodes = (suite: SuiteName, seed: number, count: number): boolean => {
+  if (suite === "node") return count === 1
+  const { nodes, nodesMax, observers } = suite === "cluster" ? { ...planOfCluster(seed), observers: 0 } : planOfMetadata(seed)
+  return nodes === count && nodesMax === count && observers === 0
+}
 
 export const runSeed = async (suite: SuiteName, seed: number): Promise<Ran> => {
   const before = process.cpuUsage()

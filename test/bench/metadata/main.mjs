@@ -150,24 +150,26 @@ const image = () =>
   })
 
 /** Simulated seconds of a cluster in a second of the clock, all cores at work, each seed with the faults that it draws. */
-const simulation = (suite, seeds) => async () => {
-  const folder = temporaryFolder()
-  try {
-    const json = join(folder, "seeds.json")
-    const options = ["--suite", suite, "--seeds", String(seeds), "--json", json]
-    const startedAt = performance.now()
-    const child = start(undefined, process.execPath, [here("../../sim/main.mjs"), ...options])
-    const how = await child.ended
-    if (how !== 0) throw new Error(`a seed failed (${how}): ${child.output.slice(-2000)}${child.errors.slice(-2000)}`)
-    const wallSeconds = (performance.now() - startedAt) / 1000
-    const ran = JSON.parse(readFileSync(json, "utf8"))
-    const sum = (field) => ran.reduce((total, one) => total + one[field], 0)
-    const simulatedSeconds = sum("simulatedMs") / 1000
-    return { perSecond: simulatedSeconds / wallSeconds, perCpuSecond: simulatedSeconds / sum("cpuSeconds"), seeds: ran.length }
-  } finally {
-    remove(folder)
+const simulation =
+  (suite, seeds, ...more) =>
+  async () => {
+    const folder = temporaryFolder()
+    try {
+      const json = join(folder, "seeds.json")
+      const options = ["--suite", suite, "--seeds", String(seeds), ...more, "--json", json]
+      const startedAt = performance.now()
+      const child = start(undefined, process.execPath, [here("../../sim/main.mjs"), ...options])
+      const how = await child.ended
+      if (how !== 0) throw new Error(`a seed failed (${how}): ${child.output.slice(-2000)}${child.errors.slice(-2000)}`)
+      const wallSeconds = (performance.now() - startedAt) / 1000
+      const ran = JSON.parse(readFileSync(json, "utf8"))
+      const sum = (field) => ran.reduce((total, one) => total + one[field], 0)
+      const simulatedSeconds = sum("simulatedMs") / 1000
+      return { perSecond: simulatedSeconds / wallSeconds, perCpuSecond: simulatedSeconds / sum("cpuSeconds"), seeds: ran.length }
+    } finally {
+      remove(folder)
+    }
   }
-}
 
 const cases = {
   "commits-one": {
@@ -234,12 +236,19 @@ const cases = {
     run: simulation("cluster", 200)
   },
   "simulation-metadata": {
-    what: "the same of nodes as the server composes them",
+    what: "the same of three nodes as the server composes them",
     unit: "",
     goal: 60,
     higher: true,
     runsMax: 1,
-    run: simulation("metadata", 24)
+    run: simulation("metadata", 100, "--nodes", "3")
+  },
+  "simulation-any": {
+    what: "the same of as many nodes as seeds draw, one to five, and brokers that follow",
+    unit: "",
+    higher: true,
+    runsMax: 1,
+    run: simulation("metadata", 60)
   }
 }
 

@@ -3,7 +3,7 @@
  * combinations come up often somewhere.
  */
 import { defaultOptions, type RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
-import type { SeededRandom } from "@effectmq/testing/SeededRandom"
+import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { goodLink, type LinkQuality } from "@effectmq/testing/SimulatedNetwork"
 import type { StoreFaults } from "@effectmq/testing/SimulatedRaftStore"
 import type { CommonAction, FaultPlan } from "./Nemesis.js"
@@ -56,7 +56,8 @@ const linksOf = (random: SeededRandom): LinkQuality => {
   }
 }
 
-export const makePlan = (random: SeededRandom): ClusterPlan => {
+export const planOf = (seed: number): ClusterPlan => {
+  const random = new SeededRandom(seed, 10)
   const on = (probability: number, weight: number) => (random.chance(probability) ? weight * random.pick([0.5, 1, 3]) : 0)
   const nodes = random.weighted([
     [1, 1],

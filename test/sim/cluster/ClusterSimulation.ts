@@ -9,7 +9,7 @@ import { SimulatedNetwork } from "@effectmq/testing/SimulatedNetwork"
 import { SimulatedRaftTransport } from "@effectmq/testing/SimulatedRaftTransport"
 import { VirtualWorld } from "@effectmq/testing/VirtualWorld"
 import { Clients } from "./Clients.js"
-import { type ClusterPlan, makePlan } from "./ClusterPlan.js"
+import { type ClusterPlan, planOf } from "./ClusterPlan.js"
 import { GroupWatch } from "./GroupWatch.js"
 import { ImageWatch } from "./ImageWatch.js"
 import { judgeHistory } from "./judgeHistory.js"
@@ -54,7 +54,7 @@ class ClusterSimulation {
 
   constructor(readonly seed: number) {
     this.world = new VirtualWorld({ seed })
-    this.plan = makePlan(new SeededRandom(seed, 10))
+    this.plan = planOf(seed)
     this.violations = new Violations((text) => this.world.note(text))
     this.network = new SimulatedNetwork(this.world)
     this.group = new GroupWatch(this.violations)

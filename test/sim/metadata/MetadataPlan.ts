@@ -3,7 +3,7 @@
  * rare combinations come up often somewhere.
  */
 import type { RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
-import type { SeededRandom } from "@effectmq/testing/SeededRandom"
+import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import { goodLink, type LinkQuality } from "@effectmq/testing/SimulatedNetwork"
 import type { CommonAction, FaultPlan } from "../cluster/Nemesis.js"
 
@@ -59,7 +59,8 @@ const linksOf = (random: SeededRandom): LinkQuality => {
   }
 }
 
-export const makePlan = (random: SeededRandom): MetadataPlan => {
+export const planOf = (seed: number): MetadataPlan => {
+  const random = new SeededRandom(seed, 10)
   const on = (probability: number, weight: number) => (random.chance(probability) ? weight * random.pick([0.5, 1, 3]) : 0)
   const nodes = random.weighted([
     [1, 1],

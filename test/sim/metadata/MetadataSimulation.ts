@@ -16,7 +16,7 @@ import { Violations } from "../cluster/Violations.js"
 import { CommandWatch } from "./CommandWatch.js"
 import { MetadataClients } from "./MetadataClients.js"
 import { MetadataNemesis } from "./MetadataNemesis.js"
-import { makePlan, type MetadataPlan } from "./MetadataPlan.js"
+import { planOf, type MetadataPlan } from "./MetadataPlan.js"
 import { NodeMachine } from "./NodeMachine.js"
 import { objectModel } from "./ObjectModel.js"
 import { Operator } from "./Operator.js"
@@ -69,7 +69,7 @@ class MetadataSimulation {
     private readonly sqlite: SimulatedSqlite
   ) {
     this.world = new VirtualWorld({ seed })
-    this.plan = makePlan(new SeededRandom(seed, 10))
+    this.plan = planOf(seed)
     this.violations = new Violations((text) => this.world.note(text))
     this.network = new SimulatedNetwork(this.world)
     this.transport = new SimulatedNodes(this.world, this.network)
