@@ -85,8 +85,14 @@ const lead = async (): Promise<void> => {
     if (isOne) say(`seed ${ran.seed}: ${isBad ? "failed" : "held"}, trace ${ran.traceHash}, ${JSON.stringify(ran.stats)}`)
   }
 
-  // A young generation large enough that most of what a turn leaves is gone when it is looked at.
-  const execArgv = [...process.execArgv, "--min-semi-space-size=64", "--max-semi-space-size=128"]
+  // Each has a core of its own: what V8 does on further threads would take it from another. A young generation large enough that
+  // most of what a turn leaves is gone when it is looked at. Source maps are for who looks at one seed: errors cost more with them.
+  const execArgv = [
+    ...(isOne ? process.execArgv : []),
+    "--single-threaded",
+    "--min-semi-space-size=64",
+    "--max-semi-space-size=128"
+  ]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
 
   const seedsOf = (suite: SuiteName): Array<number> => {

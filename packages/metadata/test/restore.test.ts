@@ -57,6 +57,16 @@ describe("the form of a snapshot", () => {
     expect(Buffer.from(content.point.hash)).toEqual(Buffer.from(sample.point.hash))
   })
 
+  it("may have a line of several MiB, in many chunks", () => {
+    const name = "n".repeat(4 * 1024 * 1024)
+    const put = { _tag: "UserPut", tenant, name, superuser: false, updatedAtMs: 1 } as const
+    const image = apply(sample.image, put, sample.image.version + 1)
+    const content = Either.getOrThrow(readBack(written({ ...sample, image }, 128)))
+    expect(linesOf(content.image)).toEqual(linesOf(image))
+    const cut = readBack(written({ ...sample, image }, 128).slice(0, -10))
+    expect(cut).toEqual(Either.left("it ends too early"))
+  })
+
   it("gives the image back, however its chunks are cut", () => {
     fc.assert(
       fc.property(fc.array(anyCommand, { maxLength: 60 }), fc.integer({ min: 1, max: 3000 }), (commands, bytesMax) => {

@@ -98,6 +98,7 @@ export const make = (options: SocketNodeTransportOptions): Effect.Effect<NodeTra
     const called = new Set<FramedLink>()
     const hosted = new LinkAdmission(handshakesMax, linksMax)
     meters.gauge("effectmq_links", "Open links that others made", () => hosted.open.size)
+    meters.gauge("effectmq_links_made", "Links that this node made, those in their handshake among them", () => called.size)
     const budget = new LineBudget(linesAtOnce, linesQuietMs, nowMs())
     let stopping = false
     const onRefused = (address: string, reason: string) => {

@@ -1,13 +1,18 @@
 /** Links over TCP: who gets in, what is said of who does not, and how little a stranger can take. */
 import { describe, expect, it } from "@effect/vitest"
+import { Meters } from "@effectmq/metrics/Meters"
+import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { CallerHandshake, handshakeFrameBytesMax, nonceBytes } from "../src/core/NodeHandshake.js"
 import type { FramedLink } from "../src/internal/FramedLink.js"
 import { LinkAdmission } from "../src/internal/LinkAdmission.js"
-import type { NodeLink, NodeTarget } from "../src/NodeTransport.js"
+import { type NodeLink, NodeTransport, type NodeTarget } from "../src/NodeTransport.js"
+import * as SocketNodeTransport from "../src/SocketNodeTransport.js"
 import { nodeTransportSuite, type TestNode } from "./NodeTransportSuite.js"
 import { knock, Lines, type NodeOptions, secret, socketNode, wireTo } from "./support/Nodes.js"
 import { until } from "./support/until.js"
@@ -153,6 +158,38 @@ describe("sockets between nodes", () => {
       first.close("enough")
       const again: NodeLink = yield* Effect.retry(call(node, target), { times: 1_000 })
       expect(again.peerNodeId).toBe(1)
+    })
+  )
+
+  it.scopedLive("are counted while they are there, on the side that made them and on the other", () =>
+    Effect.gen(function* () {
+      const counting = (options: Partial<SocketNodeTransport.SocketNodeTransportOptions> & { readonly nodeId: number }) =>
+        Effect.gen(function* () {
+          const layer = SocketNodeTransport.layer({ secret, ...options })
+          const context = yield* Layer.build(Layer.provideMerge(layer, PrometheusMeters.layerMemory))
+          const meters = Context.get(context, Meters)
+          return {
+            transport: Context.get(context, NodeTransport),
+            count: (name: string) => meters.value(`effectmq_cluster_links${name}`)
+          }
+        })
+      const host = yield* counting({ nodeId: 1, listen: { host: "127.0.0.1", port: 0 } })
+      const accepted: Array<NodeLink> = []
+      yield* host.transport.accept(channel, (link) => {
+        accepted.push(link)
+        return nothing
+      })
+      const node = yield* counting({ nodeId: 2 })
+      const target = { nodeId: 1, address: `127.0.0.1:${host.transport.port}` }
+      const connect = node.transport.connect(target, channel, () => nothing)
+      const [first] = [yield* connect, yield* connect, yield* connect]
+      yield* until("all are open on the other side", () => host.count("") === 3)
+      expect(node.count("_made")).toBe(3)
+      yield* Effect.either(node.transport.connect({ ...target, nodeId: 7 }, channel, () => nothing))
+      first.close("enough")
+      accepted[1]?.close("enough")
+      yield* until("one is left", () => node.count("_made") === 1 && host.count("") === 1)
+      expect([node.count(""), host.count("_made")]).toEqual([0, 0])
     })
   )
 

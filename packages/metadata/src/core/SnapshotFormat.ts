@@ -81,7 +81,8 @@ export class SnapshotReader {
   private image = emptyImage
   private lines = 0
   private ended = false
-  private rest: Buffer = Buffer.alloc(0)
+  /** The beginning of a line that is not whole yet: put together once, when it is, however many chunks it takes. */
+  private rest: Array<Uint8Array> = []
   private readonly digest = createHash("sha256")
   private problemFound: string | undefined
 
@@ -91,17 +92,20 @@ export class SnapshotReader {
 
   /** Pauses now and then. */
   *read(chunk: Uint8Array): Generator<undefined> {
-    const bytes = Buffer.concat([this.rest, chunk])
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     let from = 0
     let taken = 0
     while (this.problemFound === undefined) {
       const to = bytes.indexOf(10, from)
       if (to < 0) break
-      this.line(bytes.subarray(from, to + 1))
+      const end = bytes.subarray(from, to + 1)
+      this.line(this.rest.length === 0 ? end : Buffer.concat([...this.rest, end]))
+      this.rest = []
       from = to + 1
       if (++taken % eventsPerSlice === 0) yield undefined
     }
-    this.rest = bytes.subarray(from)
+    if (this.problemFound !== undefined) this.rest = []
+    else if (from < bytes.length) this.rest.push(Buffer.from(bytes.subarray(from)))
   }
 
   /** After the last chunk: what it held, or in words why it cannot be used. */
