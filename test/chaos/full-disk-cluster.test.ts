@@ -66,7 +66,10 @@ describe.runIf(SmallDisk.isPermitted("full disk of one node of a cluster"))("a f
       }, "the full node says so")
       await until(async () => /waits for space: .*full/.test(await faultOf(1)), "another node shows it")
       const shown = await nodes.node(3).command("cluster", "status")
-      expect(shown).toMatchObject({ code: 0, stdout: expect.stringMatching(/^2 +node-2 .*waits for space/m) })
+      expect(shown).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^2 +node-2 .* no space .*^node 2: waits for space/ms)
+      })
       expect(nodes.node(full).output).toContain("the raft log has no space left")
       expect((await fetch(`http://127.0.0.1:${nodes.node(full).adminPort}/health/ready`)).status).toBe(503)
       // Through it nothing is changed, which it says at once, and what it shows may be old.

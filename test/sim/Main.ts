@@ -91,7 +91,7 @@ const lead = async (): Promise<void> => {
     ...(isOne ? process.execArgv : []),
     "--single-threaded",
     "--min-semi-space-size=64",
-    "--max-semi-space-size=128"
+    "--max-semi-space-size=64"
   ]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
 

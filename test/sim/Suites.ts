@@ -16,10 +16,15 @@ export interface Ran {
   readonly traceHash: string
   readonly simulatedMs: number
   readonly cpuSeconds: number
+  /** By the wall clock, ms since 1970. */
+  readonly begunAtMs: number
+  readonly endedAtMs: number
   readonly stats: Readonly<Record<string, unknown>>
 }
 
-type Outcome = Omit<Ran, "simulatedMs" | "cpuSeconds" | "stats"> & { readonly stats: { readonly simulatedMs: number } }
+type Outcome = Omit<Ran, "simulatedMs" | "cpuSeconds" | "begunAtMs" | "endedAtMs" | "stats"> & {
+  readonly stats: { readonly simulatedMs: number }
+}
 
 export const suites = {
   /** A broker that crashes. */
@@ -40,9 +45,20 @@ export const hasNodes = (suite: SuiteName, seed: number, count: number): boolean
 }
 
 export const runSeed = async (suite: SuiteName, seed: number): Promise<Ran> => {
+  const begunAtMs = Date.now()
   const before = process.cpuUsage()
   const { faults, trace, traceHash, stats }: Outcome = await suites[suite](seed)
   const { user, system } = process.cpuUsage(before)
   const { simulatedMs, ...others } = stats
-  return { seed, faults, trace, traceHash, simulatedMs, cpuSeconds: (user + system) / 1e6, stats: others }
+  return {
+    seed,
+    faults,
+    trace,
+    traceHash,
+    simulatedMs,
+    cpuSeconds: (user + system) / 1e6,
+    begunAtMs,
+    endedAtMs: Date.now(),
+    stats: others
+  }
 }

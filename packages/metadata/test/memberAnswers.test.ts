@@ -220,7 +220,11 @@ describe("a change of the membership", () => {
     }
     expect(await outcomeWhen({ role: "follower", leaderId: 2 })).toMatchObject({ error: { reason: "no-leader" }, asked: 0 })
     const without = { ...leading.membership, learners: [] }
-    expect(await outcomeWhen({ membership: without })).toMatchObject({ error: { _tag: "InvalidMembership" }, asked: 0 })
+    const refused = (reason: string) => ({ error: { _tag: "InvalidMembership", reason }, asked: 0 })
+    expect(await outcomeWhen({ membership: without })).toMatchObject(refused("it is no learner"))
+    // Another operator did it.
+    const promoted = { ...without, voters: [...leading.membership.voters, ...leading.membership.learners] }
+    expect(await outcomeWhen({ membership: promoted })).toMatchObject(refused("it votes already"))
     expect(await outcomeWhen({ followers: [learner(1_000)] })).toEqual({ error: undefined, asked: 1 })
   })
 

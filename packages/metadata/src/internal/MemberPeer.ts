@@ -178,7 +178,9 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
       const status = raft.status()
       if (status.role !== "leader") return Effect.fail(noLeaderHere(status))
       if (!status.membership.learners.includes(nodeId)) {
-        return Effect.fail(new InvalidMembership({ nodeId, reason: "it is no learner" }))
+        // Perhaps since another operator did the same.
+        const votes = status.membership.voters.includes(nodeId)
+        return Effect.fail(new InvalidMembership({ nodeId, reason: votes ? "it votes already" : "it is no learner" }))
       }
       const progress = status.followers.find((follower) => follower.nodeId === nodeId)
       const isNear = progress?.state === "replicate" && progress.matchIndex + catchUpLagMax >= status.lastIndex
