@@ -73,6 +73,7 @@ const lead = async (): Promise<void> => {
   const isOne = options.seed !== undefined
   const first = isOne ? number("seed", 1) : number("from", 1)
   const count = isOne ? 1 : number("seeds", 100)
+  if (isOne && options.nodes !== undefined) usage("--nodes picks among --seeds: one --seed has the nodes that it has")
   const traceLines = number("trace", 40)
   const jobs = Math.min(count, number("jobs", cpus().length))
   const untilMs = options.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + 1000 * number("seconds", 60)
@@ -101,7 +102,7 @@ const lead = async (): Promise<void> => {
     for (let seed = first; seeds.length < count && seed < first + count * seedsLookedAtMax; seed++) {
       if (nodes === undefined || hasNodes(suite, seed, nodes)) seeds.push(seed)
     }
-    return seeds
+    return seeds.length > 0 ? seeds : usage(`no seed of ${suite} has ${nodes} nodes from beginning to end`)
   }
 
   const runSuite = async (suite: SuiteName): Promise<ReadonlyArray<Ran>> => {
