@@ -91,8 +91,8 @@ const lead = async (): Promise<void> => {
   const execArgv = [
     ...(isOne ? process.execArgv : []),
     "--single-threaded",
-    "--min-semi-space-size=64",
-    "--max-semi-space-size=64"
+    "--min-semi-space-size=128",
+    "--max-semi-space-size=128"
   ]
   const start = () => fork(fileURLToPath(import.meta.url), ["worker"], { execArgv })
 

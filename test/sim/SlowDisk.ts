@@ -6,7 +6,8 @@ import type { DiskFile, DiskService } from "@effectmq/storage/Disk"
 import type { SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 
-const never = new Promise<never>(() => {})
+/** One of its own for each: a promise keeps whoever waits for it. */
+const never = () => new Promise<never>(() => {})
 
 export class SlowDisk implements DiskService {
   constructor(
@@ -77,7 +78,7 @@ export class SlowDisk implements DiskService {
     try {
       return await call()
     } catch (error) {
-      if (this.disk.crashed) return never
+      if (this.disk.crashed) return await never()
       throw error
     }
   }

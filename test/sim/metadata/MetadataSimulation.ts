@@ -117,6 +117,9 @@ class MetadataSimulation {
       if (violations.none) judgeHistory(violations, objectModel, this.clients.history)
     } catch (error) {
       violations.add(`thrown: ${(error as Error).stack ?? String(error)}`)
+    } finally {
+      // Their databases take no memory in the next run.
+      for (const { machine } of this.nodes) machine.disk.crash()
     }
     return this.outcome
   }

@@ -107,6 +107,11 @@ const effectRandomOf = (running: () => Running): Random.Random =>
 
 /** Effect's: the number of the next fiber. */
 const nextFiberId = globalValue(Symbol.for("effect/Fiber/Id/_fiberCounter"), () => MutableRef.make(0))
+/** Effect's: fibers that nobody else keeps, until they end. Those of a simulated process that is killed never do. */
+const fiberRoots = (): Set<unknown> =>
+  globalValue(Symbol.for("effect/FiberScope/Global"), (): { readonly roots: Set<unknown> } => {
+    throw new Error("this release of Effect keeps its fibers elsewhere")
+  }).roots
 
 export const isReplaced = (): boolean => globalThis.setImmediate !== real.setImmediate
 
@@ -127,7 +132,10 @@ export const replace = (running: () => Running): (() => void) => {
   services.set(Random.Random.key, effectRandomOf(running))
   const fibersBefore = MutableRef.get(nextFiberId)
   MutableRef.set(nextFiberId, 0)
+  const roots = fiberRoots()
+  const rootsBefore = new Set(roots)
   return () => {
+    for (const root of roots) if (!rootsBefore.has(root)) roots.delete(root)
     MutableRef.update(nextFiberId, (fibers) => Math.max(fibers, fibersBefore))
     Object.assign(globalThis, timers)
     Object.assign(crypto, realCrypto)
