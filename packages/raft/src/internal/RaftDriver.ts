@@ -188,29 +188,51 @@ export class RaftDriver {
           )
     )
     const next = Effect.zipRight(Effect.zipRight(this.work, Effect.yieldNow()), Effect.zipLeft(turn, Effect.yieldNow()))
-    return Effect.zipRight(Effect.repeat(next, { while: () => this.fenced === undefined }), this.tellFence)
+    const turns = Effect.whileLoop({ while: () => this.fenced === undefined, body: () => next, step: () => undefined })
+    return Effect.zipRight(turns, this.tellFence)
   })
 
-  private readonly turn: Effect.Effect<void, RaftStoreError> = Effect.gen(this, function* () {
+  private readonly turn: Effect.Effect<void, RaftStoreError> = Effect.suspend(() => {
     this.woken = false
     if (this.failure !== undefined) throw this.failure.cause
     this.takeInputs()
-    const appliedBefore = this.parts.meters.applied.value
+    return this.carryOut(this.parts.meters.applied.value)
+  })
+
+  /** What comes out, at once as far as nothing has to be waited for. `appliedBefore`: by this member when the turn began. */
+  private carryOut(appliedBefore: number): Effect.Effect<void, RaftStoreError> {
     while (this.fenced === undefined) {
       const ready = this.machine.ready()
       if (ready === undefined) break
-      yield* this.handle(ready)
-      this.settle()
-      if (this.parts.meters.applied.value - appliedBefore < appliedPerTurnMax) continue
-      this.wake()
-      yield* Effect.sleep(0)
-      break
+      const storing = this.handle(ready)
+      if (storing !== undefined) {
+        return Effect.zipRight(
+          storing,
+          Effect.suspend(() => this.handled(appliedBefore) ?? this.carryOut(appliedBefore))
+        )
+      }
+      const pause = this.handled(appliedBefore)
+      if (pause !== undefined) return pause
     }
+    return this.endTurn()
+  }
+
+  /** Undefined where the turn goes on; otherwise how it ends, for others to have theirs. */
+  private handled(appliedBefore: number): Effect.Effect<void, RaftStoreError> | undefined {
     this.settle()
-    if (this.fenced !== undefined) return
-    yield* this.snapshots.advance
-    yield* this.board.tellProblems
-  })
+    if (this.parts.meters.applied.value - appliedBefore < appliedPerTurnMax) return undefined
+    this.wake()
+    return Effect.zipRight(
+      Effect.sleep(0),
+      Effect.suspend(() => this.endTurn())
+    )
+  }
+
+  private endTurn(): Effect.Effect<void, RaftStoreError> {
+    this.settle()
+    if (this.fenced !== undefined || !(this.snapshots.isAtWork || this.board.hasProblems)) return Effect.void
+    return Effect.zipRight(this.snapshots.advance, this.board.tellProblems)
+  }
 
   private takeInputs(): void {
     const { machine } = this
@@ -245,11 +267,21 @@ export class RaftDriver {
     this.parts.meters.sent.value += messages.length
   }
 
-  private handle(ready: Ready): Effect.Effect<void, RaftStoreError> {
+  /** Answers what is to be waited for; undefined where all was done at once. */
+  private handle(ready: Ready): Effect.Effect<void, RaftStoreError> | undefined {
+    this.send(ready.messages)
+    const { write, chunks, install, chunkReads } = ready
+    if (write !== undefined || install !== undefined || chunks.length + chunkReads.length > 0) return this.store(ready)
+    this.apply(ready.committed)
+    if (this.fenced !== undefined) return undefined
+    this.send(ready.messagesAfterWrite)
+    this.advance(ready)
+    return undefined
+  }
+
+  private store(ready: Ready): Effect.Effect<void, RaftStoreError> {
     return Effect.gen(this, function* () {
-      const { machine } = this
       const { store, meters, options } = this.parts
-      this.send(ready.messages)
       if (ready.write !== undefined) yield* persist(store, meters, ready.write, this.noSpace)
       if (this.fenced !== undefined) return
       this.apply(ready.committed)
@@ -257,15 +289,20 @@ export class RaftDriver {
       const staged = ready.chunks.length === 0 || (yield* stage(store, meters, ready.chunks, ready.install))
       if (staged && ready.install !== undefined) yield* this.restoreFrom(ready.install)
       if (this.fenced !== undefined) return
-      if (!staged) machine.snapshotFailed()
+      if (!staged) this.machine.snapshotFailed()
       this.send(
         staged ? ready.messagesAfterWrite : ready.messagesAfterWrite.filter((message) => message._tag !== "SnapshotReply")
       )
       for (const read of ready.chunkReads) this.send([yield* chunkMessage(store, options.nodeId, read)])
-      machine.advance()
-      for (const answer of ready.reads) this.reads.answered(answer, machine.appliedIndex)
-      this.reads.applied(machine.appliedIndex)
+      this.advance(ready)
     })
+  }
+
+  private advance({ reads }: Ready): void {
+    const { machine } = this
+    machine.advance()
+    for (const answer of reads) this.reads.answered(answer, machine.appliedIndex)
+    this.reads.applied(machine.appliedIndex)
   }
 
   /** Without space this member does not lead; what comes meanwhile is old when there is some, and its senders try again. */

@@ -70,10 +70,11 @@ export class SnapshotTaking {
   }
 
   get isDue(): boolean {
-    if (this.pauseTicks > 0) return false
+    const { snapshotEntries, snapshotBytes } = this.options
+    if (this.pauseTicks > 0 || (this.entriesSince < snapshotEntries && this.bytesSince < snapshotBytes)) return false
     const times = this.isBeingSent ? patience : 1
-    const bytesMax = Math.max(this.options.snapshotBytes, this.machine.snapshot?.bytes ?? 0)
-    return this.entriesSince >= this.options.snapshotEntries * times || this.bytesSince >= bytesMax * times
+    const bytesMax = Math.max(snapshotBytes, this.machine.snapshot?.bytes ?? 0)
+    return this.entriesSince >= snapshotEntries * times || this.bytesSince >= bytesMax * times
   }
 
   private get isBeingSent(): boolean {
@@ -81,6 +82,11 @@ export class SnapshotTaking {
       if (follower.state === "snapshot" && follower.silentTicks < this.machine.electionTicks) return true
     }
     return false
+  }
+
+  /** There is something to be done in this turn. */
+  get isAtWork(): boolean {
+    return this.making !== undefined || this.wished.length > 0 || this.isDue
   }
 
   /** What is to be done in this turn. */

@@ -78,6 +78,10 @@ export class StatusBoard {
     return { before, now }
   }
 
+  get hasProblems(): boolean {
+    return this.problems.length > 0
+  }
+
   readonly tellProblems = Effect.suspend(() => {
     if (this.problems.length === 0) return Effect.void
     return Effect.logError("a listener threw, which none may", ...this.problems.splice(0))
