@@ -43,7 +43,10 @@ interface Peer {
   readonly scope: Scope.CloseableScope
 }
 
-const make = (options: RpcRaftTransportOptions) =>
+/** Until the scope closes. */
+export const make = (
+  options: RpcRaftTransportOptions = {}
+): Effect.Effect<RaftTransportService, never, NodeTransport | Meters | Scope.Scope> =>
   Effect.gen(function* () {
     const transport = yield* NodeTransport
     const meters = yield* Meters

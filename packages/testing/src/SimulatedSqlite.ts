@@ -77,8 +77,8 @@ export class SimulatedSqlite {
             compiler: Statement.makeCompilerSqlite(),
             spanAttributes: []
           })
-        })
-      ).pipe(Layer.provide(Reactivity.layer))
+        }).pipe(Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make))
+      )
   }
 
   private openDatabase(machine: SqliteMachine, path: string): OpenDatabase {

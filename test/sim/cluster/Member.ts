@@ -5,6 +5,7 @@ import * as PrometheusMeters from "@effectmq/metrics/PrometheusMeters"
 import { emptyContents, type MemoryContents } from "@effectmq/raft/MemoryRaftStore"
 import { RaftNode, make, type RaftNodeService } from "@effectmq/raft/RaftNode"
 import type { RaftNodeOptions } from "@effectmq/raft/RaftNodeOptions"
+import { RaftStore } from "@effectmq/raft/RaftStore"
 import { SeededRandom } from "@effectmq/testing/SeededRandom"
 import * as SimulatedRaftStore from "@effectmq/testing/SimulatedRaftStore"
 import type { SimulatedRaftTransport } from "@effectmq/testing/SimulatedRaftTransport"
@@ -18,7 +19,7 @@ import type { GroupWatch } from "./GroupWatch.js"
 import type { ImageWatch } from "./ImageWatch.js"
 import { RegisterMachine } from "./RegisterMachine.js"
 import { sayFailure } from "./SayFailure.js"
-import { layerWatched } from "./WatchedStore.js"
+import { watched } from "./WatchedStore.js"
 
 export interface MemberParts {
   readonly world: VirtualWorld
@@ -100,7 +101,9 @@ export class Member {
     const { parts, options, process } = this
     const { group, images, transport } = parts
     const { nodeId } = options
-    const store = SimulatedRaftStore.layer(this.contents, this.storeFaults, this.random)
+    const store = Layer.sync(RaftStore, () =>
+      watched(SimulatedRaftStore.makeFaulty(this.contents, this.storeFaults, this.random), nodeId, group)
+    )
     const node = Layer.scopedContext(
       Effect.gen(function* () {
         const machine: RegisterMachine = new RegisterMachine({
@@ -123,10 +126,6 @@ export class Member {
         return Context.make(Machine, machine).pipe(Context.add(RaftNode, raft))
       })
     )
-    return node.pipe(
-      Layer.provide(
-        Layer.mergeAll(layerWatched(store, nodeId, group), transport.layer(process, nodeId), PrometheusMeters.layerMemory)
-      )
-    )
+    return node.pipe(Layer.provide(Layer.mergeAll(store, transport.layer(process, nodeId), PrometheusMeters.layerMemory)))
   }
 }

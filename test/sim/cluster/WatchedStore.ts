@@ -1,14 +1,19 @@
 /**
  * A Raft store that tells a `GroupWatch` what it is told and what it answers.
  */
-import { RaftStore, type RaftStoreService, type RaftWrite } from "@effectmq/raft/RaftStore"
+import type { RaftStoreService, RaftWrite } from "@effectmq/raft/RaftStore"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import type { GroupWatch } from "./GroupWatch.js"
 
 type Told = (write: RaftWrite) => void
 
-const watched = (store: RaftStoreService, nodeId: number, watch: GroupWatch, told: Told): RaftStoreService => {
+/** `told` sees every write besides. */
+export const watched = (
+  store: RaftStoreService,
+  nodeId: number,
+  watch: GroupWatch,
+  told: Told = () => undefined
+): RaftStoreService => {
   watch.storeOpened(nodeId, store.stored)
   return {
     stored: store.stored,
@@ -25,15 +30,3 @@ const watched = (store: RaftStoreService, nodeId: number, watch: GroupWatch, tol
     compact: (index) => store.compact(index)
   }
 }
-
-export const layerWatched = <E, R>(
-  store: Layer.Layer<RaftStore, E, R>,
-  nodeId: number,
-  watch: GroupWatch,
-  /** Sees every write besides. */
-  told: Told = () => undefined
-): Layer.Layer<RaftStore, E, R> =>
-  Layer.effect(
-    RaftStore,
-    Effect.map(RaftStore, (service) => watched(service, nodeId, watch, told))
-  ).pipe(Layer.provide(store))

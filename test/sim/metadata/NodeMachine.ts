@@ -7,7 +7,7 @@ import { type Fault, SimulatedDisk } from "@effectmq/storage/SimulatedDisk"
 import type { SeededRandom } from "@effectmq/testing/SeededRandom"
 import type { SimulatedSqlite } from "@effectmq/testing/SimulatedSqlite"
 import type { VirtualProcess } from "@effectmq/testing/VirtualProcess"
-import * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
 import { SlowDisk } from "../SlowDisk.js"
 
 const directory = "/data"
@@ -53,8 +53,10 @@ export class NodeMachine {
       silentWhenStopped: true
     })
     const slow = new SlowDisk(disk, process, random, latency)
-    return SqliteRaftStore.layerOver({ filename, checkpointBytes: this.checkpointBytes }, openSqlite).pipe(
-      Layer.provide(Layer.succeed(Disk, slow))
+    return Effect.provideService(
+      SqliteRaftStore.make({ filename, checkpointBytes: this.checkpointBytes }, openSqlite),
+      Disk,
+      slow
     )
   }
 

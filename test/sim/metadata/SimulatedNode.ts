@@ -13,6 +13,7 @@ import * as MetadataRpcServer from "@effectmq/metadata/MetadataRpcServer"
 import * as ObserverMetadata from "@effectmq/metadata/ObserverMetadata"
 import * as RpcClusterPeers from "@effectmq/metadata/RpcClusterPeers"
 import { RaftNode, type RaftNodeService } from "@effectmq/raft/RaftNode"
+import { RaftStore } from "@effectmq/raft/RaftStore"
 import { RaftTransport } from "@effectmq/raft/RaftTransport"
 import * as RpcRaftTransport from "@effectmq/raft/RpcRaftTransport"
 import type { NodeReport } from "@effectmq/schemas/admin/Cluster"
@@ -25,7 +26,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type { GroupWatch } from "../cluster/GroupWatch.js"
 import { sayFailure } from "../cluster/SayFailure.js"
-import { layerWatched } from "../cluster/WatchedStore.js"
+import { watched } from "../cluster/WatchedStore.js"
 import type { CommandWatch } from "./CommandWatch.js"
 import type { MetadataPlan } from "./MetadataPlan.js"
 import type { NodeMachine } from "./NodeMachine.js"
@@ -125,10 +126,8 @@ export class SimulatedNode {
   private get layer(): Layer.Layer<never, unknown> {
     const { parts, settings, process } = this
     const composed = settings.isObserver ? this.observer : this.member
-    return composed.pipe(
-      Layer.provide(parts.nodes.layer(process, settings.nodeId, addressOf(settings.nodeId))),
-      Layer.provide(PrometheusMeters.layerMemory)
-    ) as Layer.Layer<never, unknown>
+    const transport = parts.nodes.layer(process, settings.nodeId, addressOf(settings.nodeId))
+    return composed.pipe(Layer.provide(Layer.merge(transport, PrometheusMeters.layerMemory))) as Layer.Layer<never, unknown>
   }
 
   private get times() {
@@ -144,7 +143,10 @@ export class SimulatedNode {
   private get member() {
     const { parts, settings, machine } = this
     const { nodeId, initialMembers, contacts } = settings
-    const store = layerWatched(machine.store, nodeId, parts.group, (write) => parts.commands.told(write))
+    const store = Layer.scoped(
+      RaftStore,
+      Effect.map(machine.store, (opened) => watched(opened, nodeId, parts.group, (write) => parts.commands.told(write)))
+    )
     const links = Layer.mergeAll(RpcClusterPeers.layer, this.raftTransport, MetadataRpcServer.layer)
     const member = MetadataMember.layer({
       node: { ...this.described, roles: ["meta", "broker"] },
@@ -178,16 +180,16 @@ export class SimulatedNode {
   /** As it ships, watched. */
   private get raftTransport() {
     const { group } = this.parts
-    return Layer.effect(
+    return Layer.scoped(
       RaftTransport,
-      Effect.map(RaftTransport, (transport) => ({
+      Effect.map(RpcRaftTransport.make(), (transport) => ({
         ...transport,
         send: (message: Parameters<typeof transport.send>[0]) => {
           group.sent(message)
           transport.send(message)
         }
       }))
-    ).pipe(Layer.provide(RpcRaftTransport.layer()))
+    )
   }
 
   /** Before the node is ready: what it knows by then can be asked for. */
