@@ -56,8 +56,8 @@ export const mutants = {
   },
   "committed entries are applied twice": {
     path: driver,
-    find: "this.apply(ready.committed)\n",
-    replace: "this.apply(ready.committed)\n      if (ready.committed.length > 2) this.apply(ready.committed)\n",
+    find: "if (commands.length > 0) this.parts.stateMachine.apply(commands)\n",
+    replace: "for (let turn = 0; turn < (commands.length > 2 ? 2 : 1); turn++) this.parts.stateMachine.apply(commands)\n",
     seed: 34
   },
   "a snapshot has no membership": {
