@@ -35,6 +35,8 @@ export interface BrokerOptions {
   /** With a certificate, TLS and secure WebSocket are on. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string }
   readonly place?: Place
+  /** Variables of the process beside those it inherits. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 export interface CommandResult {
@@ -145,7 +147,10 @@ export class BrokerProcess {
   /** Starts it again after `stop` or `kill9`. `settings` are added for this start. */
   async start(settings: Settings = {}): Promise<void> {
     const [command, args] = this.entered(...(isMosquitto ? this.mosquitto() : this.effectmq(settings)))
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: this.environment() })
+    const child = spawn(command, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...this.environment(), ...this.options.environment }
+    })
     this.child = child
     this.hasExited = false
     for (const stream of [child.stdout, child.stderr]) {

@@ -17,6 +17,8 @@ export interface ClusterProcessesOptions {
   readonly settings?: Settings
   /** Instead of a folder in the temporary one. */
   readonly directoryOf?: (nodeId: number) => string | undefined
+  /** Variables of its process beside those it inherits. */
+  readonly environmentOf?: (nodeId: number) => Readonly<Record<string, string>>
   /** As of `LinkProxy`, from the first connection on. */
   readonly onCallerBytes?: LinkProxy["onCallerBytes"]
   /** Instead of loopback and doors; whoever made them removes them, after the cluster. */
@@ -77,7 +79,7 @@ export class ClusterProcesses {
   private async prepare(
     nodeId: number,
     rpc: number,
-    options: Pick<ClusterProcessesOptions, "settings" | "directoryOf" | "networks">
+    options: Pick<ClusterProcessesOptions, "settings" | "directoryOf" | "environmentOf" | "networks">
   ): Promise<BrokerProcess> {
     const place = options.networks?.placeOf(nodeId)
     const settings: Settings = {
@@ -90,7 +92,8 @@ export class ClusterProcesses {
       "cluster.nodes": this.listed
     }
     const dataDir = options.directoryOf?.(nodeId) ?? join(this.folder, `node-${nodeId}`)
-    const node = await BrokerProcess.prepare({ dataDir, settings, ...(place === undefined ? {} : { place }) })
+    const environment = options.environmentOf?.(nodeId) ?? {}
+    const node = await BrokerProcess.prepare({ dataDir, settings, environment, ...(place === undefined ? {} : { place }) })
     this.nodesById.set(nodeId, node)
     this.rpcPorts.set(nodeId, rpc)
     return node

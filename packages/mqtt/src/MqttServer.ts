@@ -101,15 +101,16 @@ const make = (given: MqttServerOptions) =>
     const runtime = yield* Effect.runtime<never>()
     const runFork = Runtime.runFork(runtime)
     const nowMs = () => Date.now()
+    const uptimeMs = () => performance.now()
 
     // Where nobody brings quotas, the configured rates hold for every tenant.
     const quotas = yield* Effect.serviceOption(TenantQuotas)
     const tenancy = Option.getOrUndefined(yield* Effect.serviceOption(Tenancy))
-    const tenants = yield* TenantTable.make(messaging, sessions, options, nowMs, Option.getOrUndefined(quotas))
+    const tenants = yield* TenantTable.make(messaging, sessions, options, { nowMs, uptimeMs }, Option.getOrUndefined(quotas))
     // Wills, expiry and delayed messages of every tenant go on from the start.
     for (const tenant of new Set([options.tenant, ...(yield* sessions.tenants)])) yield* tenants.open(tenant)
 
-    const waits = new SharedTimer({ nowMs: () => performance.now(), after: systemTime.after })
+    const waits = new SharedTimer({ nowMs: uptimeMs, after: systemTime.after })
     yield* Effect.addFinalizer(() => Effect.sync(() => waits.stop()))
     const context: ConnectionContext & { shuttingDown: boolean } = {
       options,

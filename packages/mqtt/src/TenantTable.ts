@@ -35,29 +35,36 @@ export interface OpenTenant extends TenantSessions {
 /** How long the last progress may take to be written at stop. */
 const saveTimeout = "5 seconds"
 
+export interface TenantClocks {
+  /** The calendar's, ms since 1970. */
+  readonly nowMs: () => number
+  /** One that nobody sets, ms since whenever. */
+  readonly uptimeMs: () => number
+}
+
 export class TenantTable {
   private readonly tenantsByName = new Map<string, OpenTenant>()
   private readonly openingByName = new Map<string, Deferred.Deferred<OpenTenant, StorageError>>()
-  private readonly startedAtMs: number
+  private readonly startedMs: number
 
   private constructor(
     private readonly messaging: MessagingService,
     private readonly sessions: SessionStoreService,
     private options: MqttOptions,
-    private readonly nowMs: () => number,
+    private readonly clocks: TenantClocks,
     private readonly quotas: TenantQuotasService
   ) {
-    this.startedAtMs = nowMs()
+    this.startedMs = clocks.uptimeMs()
   }
 
   static make(
     messaging: MessagingService,
     sessions: SessionStoreService,
     options: MqttOptions,
-    nowMs: () => number,
+    clocks: TenantClocks,
     quotas: TenantQuotasService = fixed(options.tenantRate)
   ): Effect.Effect<TenantTable> {
-    return Effect.sync(() => new TenantTable(messaging, sessions, options, nowMs, quotas))
+    return Effect.sync(() => new TenantTable(messaging, sessions, options, clocks, quotas))
   }
 
   get(tenant: string): OpenTenant | undefined {
@@ -126,7 +133,8 @@ export class TenantTable {
     return Effect.gen(this, function* () {
       const space: TenantSpace = yield* this.messaging.space(tenant)
       const opened = yield* this.sessions.open(tenant)
-      const { options, nowMs } = this
+      const { options, clocks } = this
+      const { nowMs } = clocks
       const slow = new SlowSubscribers(options.slowSubscribers)
       const context: SessionContext & { options: MqttOptions } = {
         space,
@@ -148,7 +156,7 @@ export class TenantTable {
       space.log.hold(opened.store)
       yield* restoreSessions(context, registry, opened)
       const { nodeName, softwareVersion: version } = options
-      const sys = new SysTopics(space, { nodeName, version, startedAtMs: this.startedAtMs }, nowMs)
+      const sys = new SysTopics(space, { nodeName, version, uptimeMs: () => clocks.uptimeMs() - this.startedMs }, nowMs)
       const tellEvents = ({ sysIntervalMs }: MqttOptions) => {
         registry.events = sysIntervalMs === 0 ? noClientEvents : sys
         if (sysIntervalMs === 0) sys.clear()

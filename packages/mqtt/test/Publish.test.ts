@@ -157,6 +157,24 @@ describe("PUBLISH", () => {
     expect(world.tenant.counters.droppedExpired).toBe(1)
   })
 
+  it("has no more left of its life than it was given, though the clock was set back", async () => {
+    const world = await MqttWorld.make()
+    const client = world.connect("p")
+    const longest = { messageExpiryInterval: 0xffffffff }
+    client.publish("a/longest", "x", { retain: true, properties: longest })
+    client.publish("a/brief", "x", { retain: true, properties: { messageExpiryInterval: 10 } })
+    client.publish("$delayed/1000000000/a/delayed", "x", { retain: true, properties: longest })
+    world.advance(0)
+    world.time.setClock(-172_800_000)
+    const subscriber = world.connect("s")
+    const packets = subscriber.subscribe("a/#").filter(({ cmd }) => cmd === "publish")
+    expect(Object.fromEntries(packets.map(({ topic, properties }) => [topic, properties?.messageExpiryInterval]))).toEqual({
+      "a/longest": 0xffffffff,
+      "a/brief": 10,
+      "a/delayed": 0xffffffff
+    })
+  })
+
   it("with a payload that is not the text it says is refused with 0x99", async () => {
     const world = await MqttWorld.make()
     const client = world.connect("p")

@@ -42,6 +42,22 @@ describe("$SYS statistics", () => {
     expect(second.has("$SYS/broker/retained messages/count")).toBe(true)
   })
 
+  it("go on when the clock is set", async () => {
+    const world = await MqttWorld.make()
+    publish(world)
+    for (const byMs of [-172_800_000, 86_400_000]) {
+      const connections = world.connect(`c${byMs}`)
+      world.time.setClock(byMs)
+      world.advance(60_000)
+      publish(world)
+      connections.cut()
+    }
+    const client = world.connect("reader")
+    const now = textsOf(client.subscribe("$SYS/broker/#"))
+    expect(now.get("$SYS/broker/uptime")).toBe("120 seconds")
+    expect(now.get("$SYS/broker/load/connections/1min")).toBe("0.86")
+  })
+
   it("are never written to a shard", async () => {
     const world = await MqttWorld.make()
     for (let turn = 0; turn < 3; turn++) {

@@ -67,4 +67,9 @@ describe("a budget of lines", () => {
     expect(budget.take(50_000)).toBe(2)
     expect([budget.take(50_000), budget.take(50_001)]).toEqual([1, 0])
   })
+
+  it("goes on when the clock is set back", () => {
+    const budget = new LineBudget(1, 1000, 100_000)
+    expect([budget.take(100_000), budget.take(10), budget.take(1009), budget.take(1010)]).toEqual([1, 0, 0, 3])
+  })
 })

@@ -1,5 +1,6 @@
 /**
- * The port `Time` of messaging, as the test says: time stands still until it is moved, and ticks end when they are ended.
+ * The port `Time` of messaging, as the test says: time stands still until it is moved, and ticks end when they are ended. The calendar
+ * can be set; timers go by how much time has passed.
  */
 
 interface Timer {
@@ -10,11 +11,22 @@ interface Timer {
 export class ManualTime {
   private tasks: Array<() => void> = []
   private timers: Array<Timer> = []
+  private setByMs = 0
 
   constructor(private now = 1_700_000_000_000) {}
 
   nowMs(): number {
+    return this.now + this.setByMs
+  }
+
+  /** By a clock that nobody sets. */
+  uptimeMs(): number {
     return this.now
+  }
+
+  /** Somebody sets the calendar's clock, by so much; no time passes. */
+  setClock(byMs: number): void {
+    this.setByMs += byMs
   }
 
   afterTick(task: () => void): void {

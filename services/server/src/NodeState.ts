@@ -9,6 +9,8 @@ import * as Clock from "effect/Clock"
 
 export interface NodeStateService {
   readonly startedAtMs: number
+  /** Since then, by a clock that nobody sets. */
+  readonly uptimeMs: () => number
   phase: Phase
   /** From the start of the process until it served; 0 before. */
   startMs: number
@@ -23,12 +25,18 @@ export interface NodeStateService {
 
 export class NodeState extends Context.Tag("@effectmq/server/NodeState")<NodeState, NodeStateService>() {}
 
+const sinceNow = (): (() => number) => {
+  const startedMs = performance.now()
+  return () => performance.now() - startedMs
+}
+
 export const layer: Layer.Layer<NodeState> = Layer.effect(
   NodeState,
   Effect.map(
     Clock.currentTimeMillis,
     (startedAtMs): NodeStateService => ({
       startedAtMs,
+      uptimeMs: sinceNow(),
       phase: "starting",
       startMs: 0,
       authentication: () => "open",

@@ -5,6 +5,7 @@ import type { NodeStateService } from "../src/NodeState.js"
 
 const state = (more: Partial<NodeStateService>): NodeStateService => ({
   startedAtMs: 0,
+  uptimeMs: () => 0,
   phase: "serving",
   startMs: 321,
   authentication: () => "open",

@@ -271,9 +271,7 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     extras.topicAlias = aliases === undefined ? 0 : aliases.aliasOf(message.topic)
     extras.topicOmitted = extras.topicAlias !== 0 && (aliases as OutboundAliases).known
     extras.subscriptionIdentifiers = subscriptionIds
-    // What is left of its life [MQTT-3.3.2-6].
-    extras.messageExpirySeconds =
-      message.expiresAtMs === 0 ? undefined : Math.max(0, Math.ceil((message.expiresAtMs - this.context.nowMs()) / 1000))
+    extras.messageExpirySeconds = message.expiresAtMs === 0 ? undefined : secondsLeft(message, this.context.nowMs())
     const sent = encodePublish(connection, version, message, qos, retain, dup, packetId, extras, packetSizeMax)
     if (!sent && extras.topicAlias !== 0 && !extras.topicOmitted) aliases?.forget(message.topic)
     return sent
@@ -450,6 +448,12 @@ export class ConnectionMachine implements ConnectionHandler, SessionOutput, Ackn
     })
   }
 }
+
+const expirySecondsMax = 0xffffffff
+
+/** What is left of its life [MQTT-3.3.2-6]: never more than it was given, though the clock has since been set back. */
+const secondsLeft = ({ publishedAtMs, expiresAtMs }: Message, nowMs: number): number =>
+  Math.min(Math.max(0, Math.ceil((expiresAtMs - Math.max(publishedAtMs, nowMs)) / 1000)), expirySecondsMax)
 
 const endedByReason = (reasonCode: number): DisconnectReason => {
   switch (reasonCode) {

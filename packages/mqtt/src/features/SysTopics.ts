@@ -47,7 +47,8 @@ import {
 export interface SysTopicsOptions {
   readonly nodeName: string
   readonly version: string
-  readonly startedAtMs: number
+  /** Since the broker started, by a clock that nobody sets. */
+  readonly uptimeMs: () => number
 }
 
 const description = "EffectMQ broker"
@@ -72,11 +73,11 @@ export class SysTopics implements ClientEvents {
   publish(figures: SysFigures, meters: ReadonlyMap<string, number>): void {
     const nowMs = this.nowMs()
     const { version, nodeName } = this.options
-    const uptimeMs = Math.max(0, nowMs - this.options.startedAtMs)
+    const uptimeMs = Math.floor(this.options.uptimeMs())
     this.lookAtPeaks(figures)
     for (const [figure, load] of this.loadsByFigure) {
       const count = figures[figure]
-      if (count !== undefined) load.look(count, nowMs)
+      if (count !== undefined) load.look(count, uptimeMs)
     }
     this.keep("$SYS/brokers", nodeName)
     this.keep(`${this.node}/version`, version)

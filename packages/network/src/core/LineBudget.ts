@@ -18,6 +18,8 @@ export class LineBudget {
 
   /** How many lines this one stands for, itself among them; 0: write none. */
   take(nowMs: number): number {
+    // A clock that was set back: silence until it is where it was would be long.
+    if (nowMs < this.refilledMs) this.refilledMs = nowMs
     const earned = Math.floor((nowMs - this.refilledMs) / this.quietMs)
     if (earned > 0) {
       this.left = Math.min(this.burst, this.left + earned)

@@ -4,7 +4,6 @@
 import type { Status } from "@effectmq/schemas/admin/Status"
 import { Meters } from "@effectmq/metrics/Meters"
 import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import process from "node:process"
 import { resolve } from "node:path"
@@ -17,7 +16,6 @@ export const status = Effect.gen(function* () {
   const state = yield* NodeState
   const settings = (yield* ServerSettings).live.current
   const meters = yield* Meters
-  const nowMs = yield* Clock.currentTimeMillis
   const fault = faultOf(state)
   const answer: Status = {
     nodeId: settings["node.id"],
@@ -26,7 +24,7 @@ export const status = Effect.gen(function* () {
     phase: state.phase,
     ...(fault === undefined ? {} : { fault }),
     startedAtMs: state.startedAtMs,
-    uptimeSeconds: Math.floor((nowMs - state.startedAtMs) / 1000),
+    uptimeSeconds: Math.floor(state.uptimeMs() / 1000),
     startMs: state.startMs,
     dataDir: resolve(settings["data.dir"]),
     authentication: state.authentication(),
