@@ -171,7 +171,13 @@ export class MqttWorld {
     )
     const messaging = { space: () => Effect.succeed(space), spaces: () => [space] }
     this.tenants = await Effect.runPromise(
-      TenantTable.make(messaging, store, this.options, { nowMs: () => time.nowMs(), uptimeMs: () => time.uptimeMs() }, this.given.quotas)
+      TenantTable.make(
+        messaging,
+        store,
+        this.options,
+        { nowMs: () => time.nowMs(), uptimeMs: () => time.uptimeMs() },
+        this.given.quotas
+      )
     )
     this.tenant = await Effect.runPromise(this.tenants.open("default"))
     for (const [index, shard] of logShards.entries()) shard.slowReads = slow[index] as boolean
