@@ -79,7 +79,8 @@ const toolsByPackage = {
   "python3-paho-mqtt": hasPaho,
   openssl: () => onPath("openssl"),
   iproute2: () => onPath("ip") && onPath("tc"),
-  nftables: () => onPath("nft")
+  nftables: () => onPath("nft"),
+  faketime: () => onPath("faketime")
 }
 
 const missingTools = () => Object.keys(toolsByPackage).filter((name) => !toolsByPackage[name]())
