@@ -11,6 +11,7 @@ import type { RaftMachine } from "../src/core/RaftMachine.js"
 import { SnapshotTaking } from "../src/internal/SnapshotTaking.js"
 import { emptyContents, make as makeStore } from "../src/MemoryRaftStore.js"
 import { defaultOptions } from "../src/RaftNodeOptions.js"
+import { RaftStoreError } from "../src/RaftStore.js"
 import type { RaftUnavailable } from "../src/RaftUnavailable.js"
 import { until } from "./support/Group.js"
 import { Registry } from "./support/Registry.js"
@@ -65,7 +66,7 @@ const member = async () => {
     for (let at = 0; at < 20; at++) await turn()
     return taking.taken
   }
-  return { machine, taking, registry, turn, taken, wakes: () => wakes }
+  return { machine, store, taking, registry, turn, taken, wakes: () => wakes }
 }
 
 it("is taken when so many entries were applied, and says who was a member then", async () => {
@@ -130,6 +131,44 @@ it("is not tried again at once where the state machine cannot make one", async (
   expect(await taken()).toBe(0)
   taking.tick()
   expect(await taken()).toBe(1)
+})
+
+it("is as due as it was after an attempt that found no space, and is made after a while", async () => {
+  const { store, taking, taken } = await member()
+  const stage = store.stageSnapshotChunk
+  let tries = 0
+  store.stageSnapshotChunk = () => {
+    tries++
+    return Effect.fail(new RaftStoreError({ reason: "full", message: "no space" }))
+  }
+  taking.applied(10, 0)
+  expect(await taken()).toBe(0)
+  expect(tries).toBe(1)
+  store.stageSnapshotChunk = stage
+  for (let tick = 0; tick < 99; tick++) taking.tick()
+  expect(await taken()).toBe(0)
+  taking.tick()
+  expect(await taken()).toBe(1)
+})
+
+it("gives who wishes for one while one is made the next, and asks for a turn to do so", async () => {
+  for (const ends of ["taken", "given up"] as const) {
+    const { machine, taken, taking, turn, wakes } = await member()
+    const outcomes: Array<SnapshotMeta | RaftUnavailable> = []
+    const wish = () => taking.wish((outcome) => void outcomes.push(outcome))
+    wish()
+    await turn()
+    await until(() => wakes() === 2)
+    wish()
+    if (ends === "given up") machine.isReceivingSnapshot = true
+    expect(wakes()).toBe(3)
+    await turn()
+    expect(outcomes).toHaveLength(1)
+    expect(wakes()).toBe(4)
+    machine.isReceivingSnapshot = false
+    await taken()
+    expect(outcomes[1]).toMatchObject({ index: 10 })
+  }
 })
 
 it("gives way to one of the leader, while it comes in and when it is there", async () => {

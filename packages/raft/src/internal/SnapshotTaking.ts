@@ -19,6 +19,9 @@ type Answer = (outcome: SnapshotMeta | RaftUnavailable) => void
 
 interface Making {
   readonly index: number
+  /** What was applied since the last one, of the entries that this one holds. */
+  readonly entries: number
+  readonly bytes: number
   readonly answers: Array<Answer>
   /** Undefined while the state machine makes them. */
   chunks: ReadonlyArray<Uint8Array> | undefined
@@ -55,9 +58,9 @@ export class SnapshotTaking {
 
   /** The state is another one: what is being made is of no use. */
   installed(): void {
+    this.giveUp(new RaftUnavailable({ reason: "busy", message: "a snapshot of the leader took the place of this one" }))
     this.entriesSince = 0
     this.bytesSince = 0
-    this.giveUp(new RaftUnavailable({ reason: "busy", message: "a snapshot of the leader took the place of this one" }))
   }
 
   wish(answer: Answer): void {
@@ -121,7 +124,8 @@ export class SnapshotTaking {
       for (const answer of answers) answer(busy)
       return Effect.void
     }
-    const making: Making = { index, answers, chunks: undefined, snapshot: undefined, nextChunk: 0 }
+    const since = { entries: this.entriesSince, bytes: this.bytesSince }
+    const making: Making = { index, ...since, answers, chunks: undefined, snapshot: undefined, nextChunk: 0 }
     const term = machine.termAt(index)
     const membership = machine.membershipAt(index)
     this.making = making
@@ -162,6 +166,7 @@ export class SnapshotTaking {
       this.making = undefined
       this.taken++
       for (const answer of making.answers) answer(snapshot)
+      if (this.wished.length > 0) this.wake()
       const cut = machine.compactionPoint(options.keptEntries, options.keptBytes)
       if (cut < machine.firstIndex) return
       yield* store.compact(cut)
@@ -169,10 +174,15 @@ export class SnapshotTaking {
     })
   }
 
+  /** It is as due as it was; whoever wished for one meanwhile gets another. */
   private giveUp(error: RaftUnavailable): void {
-    const answers = this.making?.answers ?? []
+    const { making } = this
+    if (making === undefined) return
     this.making = undefined
-    for (const answer of answers) answer(error)
+    this.entriesSince += making.entries
+    this.bytesSince += making.bytes
+    for (const answer of making.answers) answer(error)
+    if (this.wished.length > 0) this.wake()
   }
 
   failAll(error: RaftUnavailable): void {
