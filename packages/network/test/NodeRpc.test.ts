@@ -15,7 +15,13 @@ import { MemoryNodes } from "../src/MemoryNodeTransport.js"
 import type { NodeCallFailed } from "../src/NodeCallFailed.js"
 import * as NodeRpc from "../src/NodeRpc.js"
 import * as NodeRpcPeers from "../src/NodeRpcPeers.js"
-import { NodeTransport, type NodeTransportService, NodeUnreachable, nodeFrameBytesMax } from "../src/NodeTransport.js"
+import {
+  type NodeLinkAcceptor,
+  NodeTransport,
+  type NodeTransportService,
+  NodeUnreachable,
+  nodeFrameBytesMax
+} from "../src/NodeTransport.js"
 import { nodeOf, type MakeNode, type TestNode } from "./NodeTransportSuite.js"
 import { Lines, socketNode, wireTo } from "./support/Nodes.js"
 import { until } from "./support/until.js"
@@ -149,12 +155,18 @@ const suite = (name: string, makeNode: MakeNode) =>
         const large = Buffer.alloc(nodeFrameBytesMax)
         expect(yield* failureOf(client.Add({ bytes: large, more: 0 }))).toMatchObject({
           reason: "refused",
-          message: expect.stringContaining("too large")
+          message: expect.stringMatching(new RegExp(`a call of Add with \\d+ bytes is larger than ${nodeFrameBytesMax}`))
         })
+        const around = packFrame({ _tag: "Request", id: "2", tag: "Add", payload: { bytes: large, more: 0 }, headers: [] })
+        const most = 2 * nodeFrameBytesMax - around.length
+        expect(yield* client.Add({ bytes: Buffer.alloc(most), more: 0 })).toBe(most)
+        const over = yield* failureOf(client.Add({ bytes: Buffer.alloc(most + 1), more: 0 }))
+        expect(over.message).toContain(`with ${nodeFrameBytesMax + 1} bytes`)
         expect((yield* client.Bytes({ size: nearly })).length).toBe(nearly)
-        expect((yield* failureOf(client.Bytes({ size: nodeFrameBytesMax }))).message).toContain("too large")
+        const tooLarge = new RegExp(`an answer of \\d+ bytes is larger than ${nodeFrameBytesMax}`)
+        expect((yield* failureOf(client.Bytes({ size: nodeFrameBytesMax }))).message).toMatch(tooLarge)
         const some = client.ManyBytes({ sizes: [10, nodeFrameBytesMax, 10] })
-        expect((yield* failureOf(Stream.runDrain(some))).message).toContain("too large")
+        expect((yield* failureOf(Stream.runDrain(some))).message).toMatch(tooLarge)
         expect(yield* client.Who()).toBe("1")
       })
     )
@@ -416,6 +428,68 @@ describe("RPC over a wire that fails", () => {
       }
       expect(pausesMs.length).toBeGreaterThan(8)
       expect(new Set(pausesMs.slice(3)).size).toBeGreaterThan(1)
+    })
+  )
+
+  it.scopedLive("says to who waits for the link that no more calls are made, when the client ends", () =>
+    Effect.gen(function* () {
+      let isConnecting = false
+      const transport: NodeTransportService = {
+        nodeId: 1,
+        host: "",
+        port: 0,
+        accept: () => Effect.void,
+        connect: () =>
+          Effect.suspend(() => {
+            isConnecting = true
+            return Effect.never
+          })
+      }
+      const peers = yield* Effect.provideService(NodeRpcPeers.peers(Sum, channel, quick), NodeTransport, transport)
+      const client = peers.at({ nodeId: 2, address: "a:1" })
+      const waiting = yield* Effect.fork(failureOf(client.Who()))
+      const streaming = yield* Effect.fork(failureOf(Stream.runDrain(client.Count({ to: 1 }))))
+      yield* until("it connects", () => isConnecting)
+      peers.retain([])
+      for (const fiber of [waiting, streaming]) {
+        expect(yield* Fiber.join(fiber)).toMatchObject({
+          reason: "unreachable",
+          message: expect.stringContaining("no more calls")
+        })
+      }
+    })
+  )
+
+  it.scopedLive("answers the calls of others while one link takes no answers", () =>
+    Effect.gen(function* () {
+      const acceptors: Array<NodeLinkAcceptor> = []
+      const transport: NodeTransportService = {
+        nodeId: 1,
+        host: "",
+        port: 0,
+        accept: (_, acceptor) => Effect.sync(() => void acceptors.push(acceptor)),
+        connect: () => Effect.never
+      }
+      yield* served({ transport, address: "a:1" })
+      const linkOf = (saturated: boolean) => {
+        const sent: Array<string> = []
+        const send = (frame: Uint8Array) => void sent.push(JSON.stringify(unpackFrame(frame)))
+        const link = { peerNodeId: 2, peerAddress: "b:1", saturated, send, close: () => {} }
+        return { link, sent, handler: (acceptors[0] as NodeLinkAcceptor)(link) }
+      }
+      const request = (id: string, tag: string) => packFrame({ _tag: "Request", id, tag, payload: undefined, headers: [] })
+      const [full, other] = [linkOf(true), linkOf(false)]
+      other.handler.onFrame(request("0", "Who"))
+      yield* until("the host is at work", () => other.sent.length === 1)
+      // One that is not known here, and one that cannot be read.
+      full.handler.onFrame(request("1", "Later"))
+      full.handler.onFrame(request("2", "Add"))
+      other.handler.onFrame(request("1", "Who"))
+      yield* until("the other is answered", () => other.sent.length === 2)
+      expect(full.sent).toEqual([])
+      full.link.saturated = false
+      full.handler.onDrain?.()
+      yield* until("both are answered", () => full.sent.length === 2)
     })
   )
 })

@@ -2,15 +2,26 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { packFrame, unpackFrame } from "../src/core/RpcFrame.js"
 import { MemoryNodes } from "../src/MemoryNodeTransport.js"
 import type { NodeCallFailed } from "../src/NodeCallFailed.js"
 import * as NodeRpc from "../src/NodeRpc.js"
 import * as NodeRpcBrief from "../src/NodeRpcBrief.js"
-import { type NodeLink, type NodeLinkAcceptor, NodeTransport, type NodeTransportService } from "../src/NodeTransport.js"
+import {
+  type NodeLink,
+  type NodeLinkAcceptor,
+  type NodeLinkHandler,
+  nodeFrameBytesMax,
+  NodeTransport,
+  type NodeTransportService
+} from "../src/NodeTransport.js"
 import { type MakeNode, nodeOf, type TestNode } from "./NodeTransportSuite.js"
 import { socketNode } from "./support/Nodes.js"
 
@@ -249,6 +260,119 @@ describe("brief calls over a link that is told what to do", () => {
       yield* until(() => sent.length === 2)
       close("it broke")
       expect(yield* ended).toMatchObject({ reason: "broken", message: expect.stringContaining("it broke") })
+    })
+  )
+
+  /** A client whose link opens as told. */
+  const toldClient = (options: NodeRpc.NodeRpcClientOptions = {}) =>
+    Effect.gen(function* () {
+      const { link, sent } = linkOf()
+      const connected = yield* Deferred.make<void>()
+      let handler: NodeLinkHandler | undefined
+      let acceptor: NodeLinkAcceptor | undefined
+      const node = transportOf({
+        connect: (_, __, given) =>
+          Effect.suspend(() => {
+            acceptor = given
+            return Effect.as(Deferred.await(connected), link as NodeLink)
+          })
+      })
+      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      const made = at(node)(NodeRpcBrief.client(Notes, channel, { nodeId: 7, address: "there:1" }, options))
+      const client = yield* Scope.extend(made, scope)
+      const failures: Array<string> = []
+      const send = (text: string, number = 1) =>
+        client("Note", note(text, number), (failure) => void failures.push(failure?.reason ?? "done"))
+      const numbers = () =>
+        sent.map((frame) => (unpackFrame(frame) as { readonly payload: { readonly number: number } }).payload.number)
+      return {
+        client,
+        link,
+        send,
+        numbers,
+        failures,
+        sent,
+        scope,
+        isConnecting: () => acceptor !== undefined,
+        open: () => {
+          handler = (acceptor as NodeLinkAcceptor)(link)
+        },
+        connected: Deferred.succeed(connected, undefined),
+        drain: () => handler?.onDrain?.()
+      }
+    })
+
+  it.scopedLive("do not go past those that wait for the link, nor past those that wait until it takes more", () =>
+    Effect.gen(function* () {
+      const told = yield* toldClient()
+      told.send("waits for the link", 0)
+      yield* until(told.isConnecting)
+      told.open()
+      told.send("the link is there", 1)
+      expect(told.numbers()).toEqual([])
+      yield* told.connected
+      yield* until(() => told.numbers().length === 2)
+      told.link.saturated = true
+      told.send("waits until it takes more", 2)
+      yield* Effect.yieldNow()
+      told.link.saturated = false
+      told.send("comes when it takes more", 3)
+      told.drain()
+      yield* until(() => told.numbers().length === 4)
+      told.send("has nobody before it", 4)
+      expect(told.numbers()).toEqual([0, 1, 2, 3, 4])
+    })
+  )
+
+  it.scopedLive("that were given up while they waited are not sent", () =>
+    Effect.gen(function* () {
+      const told = yield* toldClient({ callTimeoutMs: 10 })
+      told.send("first", 0)
+      yield* until(told.isConnecting)
+      told.open()
+      yield* told.connected
+      yield* until(() => told.numbers().length === 1)
+      told.link.saturated = true
+      told.send("late", 1)
+      yield* until(() => told.failures.length === 2)
+      told.link.saturated = false
+      told.drain()
+      told.send("next", 2)
+      yield* until(() => told.numbers().length === 2)
+      expect(told.numbers()).toEqual([0, 2])
+      expect(told.failures.slice(0, 2)).toEqual(["timeout", "timeout"])
+    })
+  )
+
+  it.scopedLive("are failed when the client ends while it connects", () =>
+    Effect.gen(function* () {
+      const told = yield* toldClient()
+      told.send("waits for the link")
+      yield* until(told.isConnecting)
+      yield* Scope.close(told.scope, Exit.void)
+      expect(told.failures).toHaveLength(1)
+      told.send("too late")
+      expect(told.failures[1]).toBe("broken")
+    })
+  )
+
+  it.scopedLive("may fill a frame, and with one byte more are refused with their size and the limit", () =>
+    Effect.gen(function* () {
+      const told = yield* toldClient()
+      const large = (size: number) => note("x".repeat(size))
+      const around = packFrame({ _tag: "Request", id: "0", tag: "Note", payload: large(100_000), headers: [] }).length - 100_000
+      told.send("x".repeat(nodeFrameBytesMax - around))
+      yield* until(told.isConnecting)
+      told.open()
+      yield* told.connected
+      yield* until(() => told.sent.length === 1)
+      expect(told.sent[0]?.length).toBe(nodeFrameBytesMax)
+      const outcome = yield* Effect.flip(call(told.client as never, "Note", large(nodeFrameBytesMax - around + 1)))
+      expect(outcome).toMatchObject({
+        reason: "refused",
+        message: `a call of Note with ${nodeFrameBytesMax + 1} bytes is larger than ${nodeFrameBytesMax}`
+      })
+      expect(told.sent).toHaveLength(1)
     })
   )
 })

@@ -11,7 +11,7 @@ import { type AddressInfo, createServer, type Server } from "node:net"
 import { CallerHandshake, handshakeFrameBytesMax, nonceBytes } from "../src/core/NodeHandshake.js"
 import type { FramedLink } from "../src/internal/FramedLink.js"
 import { LinkAdmission } from "../src/internal/LinkAdmission.js"
-import { type NodeLink, NodeTransport, type NodeTarget } from "../src/NodeTransport.js"
+import { type NodeLink, NodeTransport, type NodeTarget, nodeFrameBytesMax } from "../src/NodeTransport.js"
 import * as SocketNodeTransport from "../src/SocketNodeTransport.js"
 import { nodeTransportSuite, type TestNode } from "./NodeTransportSuite.js"
 import { knock, Lines, type NodeOptions, secret, socketNode, wireTo } from "./support/Nodes.js"
@@ -278,6 +278,39 @@ describe("sockets between nodes", () => {
       for (const frame of [1, 2, 3]) link.send(Buffer.from([frame]))
       expect(yield* Deferred.await(ended)).toBe("that was enough")
       expect(heard).toEqual([1])
+    })
+  )
+
+  it.scopedLive("are ended when a frame is announced that is larger than the largest, before it comes", () =>
+    Effect.gen(function* () {
+      const host = yield* socketNode(1)
+      const ends: Array<string> = []
+      let open = 0
+      yield* host.transport.accept(channel, () => {
+        open++
+        return { onFrame: () => {}, onClose: (reason) => void ends.push(reason) }
+      })
+      const announced = (bytes: number) =>
+        Effect.gen(function* () {
+          const before = open
+          const nonce = Buffer.alloc(nonceBytes, bytes % 251)
+          const handshake = new CallerHandshake({ nodeId: 2, toNodeId: 1, channel, secret, nonce })
+          const caller = yield* knock(host.transport.port, framed(handshake.hello()))
+          yield* until("the other answers", () => caller.received().length > 4)
+          const step = handshake.step(caller.received().subarray(4))
+          if (step._tag !== "send") return expect(step._tag).toBe("send")
+          caller.socket.write(framed(step.frame))
+          yield* until("the link is open", () => open === before + 1)
+          const length = Buffer.alloc(4)
+          length.writeUInt32BE(bytes)
+          caller.socket.write(Buffer.concat([length, Buffer.from([1])]))
+          return caller
+        })
+      const largest = yield* announced(nodeFrameBytesMax)
+      const larger = yield* announced(nodeFrameBytesMax + 1)
+      yield* until("it is ended", () => larger?.closed() === true && ends.length === 1)
+      expect(ends).toEqual([`a frame of ${nodeFrameBytesMax + 1} bytes is larger than ${nodeFrameBytesMax}`])
+      expect(largest?.closed()).toBe(false)
     })
   )
 

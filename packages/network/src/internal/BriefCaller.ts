@@ -6,6 +6,7 @@
  * - Calls arrive in the order in which they were made while the link holds.
  */
 import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import type { Scope } from "effect/Scope"
@@ -13,7 +14,7 @@ import { packFrame } from "../core/RpcFrame.js"
 import { NodeCallFailed, type NodeCallFailedReason } from "../NodeCallFailed.js"
 import { nodeFrameBytesMax, type NodeTarget, type NodeTransportService } from "../NodeTransport.js"
 import { CallDeadlines } from "./CallDeadlines.js"
-import { messageIn } from "./RpcCaller.js"
+import { callTooLarge, messageIn } from "./RpcCaller.js"
 import { makeRpcConnection } from "./RpcConnection.js"
 
 export interface BriefCallerOptions {
@@ -47,9 +48,11 @@ export const makeBriefCaller = (
     const where = `node ${target.nodeId} at ${target.address}`
     const scope = yield* Effect.scope
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
-    const fork = (effect: Effect.Effect<void>): void => void runFork(Effect.forkIn(effect, scope))
     const answersById = new Map<string, Answer>()
     let calls = 0
+    /** Frames that wait until they can be sent: later ones do not go past them, and none stays whose call is answered. */
+    const line = new Map<string, Uint8Array>()
+    let sendsLine = false
     let closed = false
 
     const failed = (reason: NodeCallFailedReason, message: string) =>
@@ -59,6 +62,7 @@ export const makeBriefCaller = (
       const answer = answersById.get(id)
       if (answer === undefined) return
       answersById.delete(id)
+      line.delete(id)
       deadlines.end(id)
       answer(failure)
     }
@@ -91,23 +95,45 @@ export const makeBriefCaller = (
       })
     )
 
-    const send = (id: string, frame: Uint8Array): Effect.Effect<void> =>
-      Effect.matchEffect(connection.wanted, {
-        onFailure: (failure) => Effect.sync(() => finish(id, failure)),
+    /** Until the line is empty. */
+    const sendLine: Effect.Effect<void> = Effect.suspend(() => {
+      const [id] = line.keys()
+      if (id === undefined) {
+        sendsLine = false
+        return Effect.void
+      }
+      const sent = Effect.matchCauseEffect(connection.wanted, {
+        onFailure: (cause) => {
+          const problem = Cause.squash(cause)
+          const failure =
+            problem instanceof NodeCallFailed ? problem : failed("broken", `no link to ${where}: ${String(problem)}`)
+          return Effect.sync(() => finish(id, failure))
+        },
         // Where it was given up meanwhile, or the link broke since, nothing is sent.
-        onSuccess: (gate) => gate.send(() => (answersById.has(id) ? frame : undefined))
+        onSuccess: (gate) => gate.send(() => line.get(id))
       })
+      return Effect.zipRight(
+        Effect.zipRight(
+          sent,
+          Effect.sync(() => line.delete(id))
+        ),
+        sendLine
+      )
+    })
 
     return (tag, payload, answer) => {
       if (closed) return answer(failed("broken", `no more calls are made to ${where}`))
       if (answersById.size >= callsMax) return answer(failed("overloaded", `${callsMax} calls to ${where} are under way already`))
       const id = String(calls++)
       const frame = packFrame({ _tag: "Request", id, tag, payload, headers: [] })
-      if (frame.length > nodeFrameBytesMax) return answer(failed("refused", `a call of ${frame.length} bytes is too large`))
+      if (frame.length > nodeFrameBytesMax) return answer(failed("refused", callTooLarge(tag, frame.length)))
       answersById.set(id, answer)
       deadlines.begin(id)
       const gate = connection.current()
-      if (gate === undefined || gate.link.saturated) fork(send(id, frame))
-      else gate.link.send(frame)
+      if (gate !== undefined && !gate.link.saturated && line.size === 0) return gate.link.send(frame)
+      line.set(id, frame)
+      if (sendsLine) return
+      sendsLine = true
+      runFork(Effect.forkIn(sendLine, scope))
     }
   })

@@ -51,6 +51,9 @@ export const messageIn = (frame: Uint8Array): FromServerEncoded | undefined => {
   }
 }
 
+export const callTooLarge = (tag: string, bytes: number): string =>
+  `a call of ${tag} with ${bytes} bytes is larger than ${nodeFrameBytesMax}`
+
 export const makeRpcCaller = (
   transport: NodeTransportService,
   options: RpcCallerOptions
@@ -127,7 +130,7 @@ export const makeRpcCaller = (
               if (request._tag === "Interrupt") deadlines.end(request.requestId)
               if (request._tag !== "Request") return gate.send(() => packFrame(request))
               const frame = packFrame({ ...request, headers: [] })
-              if (frame.length > nodeFrameBytesMax) return failOne(request.id, `a call of ${frame.length} bytes is too large`)
+              if (frame.length > nodeFrameBytesMax) return failOne(request.id, callTooLarge(request.tag, frame.length))
               if (options.isTimed(request.tag)) deadlines.begin(request.id)
               return gate.send(() => frame)
             }),

@@ -35,6 +35,8 @@ export interface RpcConnection {
   readonly current: () => DrainGate | undefined
 }
 
+const noMore = "no more calls are made"
+
 /** Until the scope closes. */
 export const makeRpcConnection = (
   transport: NodeTransportService,
@@ -110,7 +112,8 @@ export const makeRpcConnection = (
       connecting = done
       const settle = (exit: Exit.Exit<DrainGate, NodeCallFailed>) => {
         connecting = undefined
-        return Deferred.done(done, closed ? Exit.fail(unreachable()) : exit)
+        if (Exit.isInterrupted(exit)) problem = noMore
+        return Deferred.done(done, closed || Exit.isInterrupted(exit) ? Exit.fail(unreachable()) : exit)
       }
       runFork(Effect.forkIn(Effect.ignore(Effect.onExit(connect, settle)), scope))
       return done
@@ -119,7 +122,7 @@ export const makeRpcConnection = (
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         closed = true
-        problem = "no more calls are made"
+        problem = noMore
         gate?.link.close("no more calls")
       })
     )

@@ -4,13 +4,15 @@
  * Invariants
  * - A call is taken once, from whoever the link proved; what it says of itself in headers is dropped.
  * - Calls under way are bounded for each link. A link whose other side sends what is no call is ended, and said so.
- * - A call that is not known here, or that cannot be read, is answered as failed; it is nobody else's trouble.
+ * - A call that is not known here, or that cannot be read, is answered as failed; it is nobody else's trouble, even where the link
+ *   takes no answers.
  */
 import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import type { FromClientEncoded, FromServerEncoded } from "@effect/rpc/RpcMessage"
 import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Mailbox from "effect/Mailbox"
 import type { Scope } from "effect/Scope"
 import { LineBudget } from "../core/LineBudget.js"
@@ -26,6 +28,9 @@ class HostedLink extends DrainGate {
 
 const linesAtOnce = 20
 const linesQuietMs = 5_000
+
+const answerTooLarge = (bytes: number): string => `an answer of ${bytes} bytes is larger than ${nodeFrameBytesMax}`
+
 export const makeRpcHost = <Rpcs extends Rpc.Any>(
   transport: NodeTransportService,
   group: RpcGroup.RpcGroup<Rpcs>,
@@ -38,6 +43,9 @@ export const makeRpcHost = <Rpcs extends Rpc.Any>(
       const disconnects = yield* Mailbox.make<number>()
       const inbox = yield* Mailbox.make<readonly [clientId: number, frame: Uint8Array]>()
       const budget = new LineBudget(linesAtOnce, linesQuietMs, performance.now())
+      const scope = yield* Effect.scope
+      /** Of the fiber that takes the calls of all links. */
+      let takerId: FiberId.FiberId = FiberId.none
       let nextClientId = 1
 
       const warn = ({ link }: HostedLink, message: string, more: Record<string, unknown>) =>
@@ -93,13 +101,17 @@ export const makeRpcHost = <Rpcs extends Rpc.Any>(
       const send = (clientId: number, response: FromServerEncoded): Effect.Effect<void> => {
         const hosted = links.get(clientId)
         if (hosted === undefined) return Effect.void
-        const sent = hosted.send(() => {
+        const sending = hosted.send(() => {
           const frame = packFrame(response)
           // The server makes a failed call of it.
-          if (frame.length > nodeFrameBytesMax) throw new Error(`an answer of ${frame.length} bytes is too large`)
+          if (frame.length > nodeFrameBytesMax) throw new Error(answerTooLarge(frame.length))
           if (response._tag === "Exit") hosted.calls.delete(response.requestId)
           return frame
         })
+        // Who takes the calls of all waits for none of them.
+        const sent = Effect.fiberIdWith((fiberId) =>
+          fiberId === takerId && hosted.link.saturated ? Effect.asVoid(Effect.forkIn(sending, scope)) : sending
+        )
         const defect = defectIn(response)
         if (defect === undefined || response._tag !== "Exit") return sent
         return Effect.zipRight(warn(hosted, "a node's call failed", { call: hosted.calls.get(response.requestId), defect }), sent)
@@ -115,13 +127,14 @@ export const makeRpcHost = <Rpcs extends Rpc.Any>(
           onClose: () => forget(clientId)
         }
       })
-      yield* Effect.forkScoped(
+      const taker = yield* Effect.forkScoped(
         Effect.forever(
           Effect.flatMap(inbox.takeAll, ([frames]) =>
             Effect.forEach(frames, ([clientId, frame]) => take(clientId, frame), { discard: true })
           )
         )
       )
+      takerId = taker.id()
 
       return {
         disconnects,
