@@ -70,7 +70,7 @@ const setup = () => {
     return passes(0)
   }
   const anotherLeads = () => Deferred.unsafeDone(other, Effect.succeed(leaderAt(3, 8)))
-  return { anotherLeads, calls, offer, run, silent }
+  return { anotherLeads, calls, forwarder, offer, run, silent }
 }
 
 const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms)
@@ -264,5 +264,20 @@ describe("a command", () => {
     calls[0]?.ends(Exit.succeed([done(1)]))
     await passes(0)
     expect(calls.at(-1)?.request.commands).toMatchObject([{ attempt: 3 }])
+  })
+
+  it("is answered when the node stops, however far it got, and where it comes later", async () => {
+    for (let steps = 0; steps < 16; steps++) {
+      const node = Effect.runSync(Scope.make())
+      const { forwarder, offer } = setup()
+      Effect.runFork(Effect.forkIn(forwarder.run(node), node))
+      await passes(0)
+      const offered = offer()
+      for (let step = 0; step < steps; step++) await Promise.resolve()
+      await Effect.runPromise(Scope.close(node, Exit.void))
+      await passes(0)
+      expect([steps, ...tags(offered)]).toEqual([steps, expect.stringMatching(/^(NotLeader|Lost)$/)])
+      expect(tags(offer())).toEqual(["NotLeader"])
+    }
   })
 })

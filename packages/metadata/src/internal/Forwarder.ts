@@ -42,6 +42,7 @@ export class Forwarder {
   private waiting: Array<Waiting> = []
   private readonly underWay = new Set<ReadonlyArray<Waiting>>()
   private wakeUp: (() => void) | undefined
+  private isOver = false
   private readonly sweeps = new Sweeps(
     sweepMs,
     () => this.waiting.length > 0 || this.underWay.size > 0,
@@ -67,6 +68,10 @@ export class Forwarder {
       answer(outcome)
     }
     const entry = { leader, sent, deadlineMs, answer: once }
+    if (this.isOver) {
+      once(notLeader(0, 0))
+      return () => undefined
+    }
     this.waiting.push(entry)
     this.sweeps.needed()
     this.wake()
@@ -76,7 +81,7 @@ export class Forwarder {
     }
   }
 
-  /** Runs until it is interrupted; what is not on its way by then goes nowhere. */
+  /** Runs until it is interrupted; what is not on its way by then goes nowhere, nor does what comes later. */
   run(scope: Scope.Scope): Effect.Effect<never> {
     const work = Effect.async<void>((resume) => {
       if (this.mayCall()) resume(Effect.void)
@@ -98,7 +103,10 @@ export class Forwarder {
     })
     const turns = Effect.forever(Effect.zipRight(Effect.zipRight(work, Effect.yieldNow()), calls))
     const notSent = Effect.sync(() => {
+      this.isOver = true
       for (const { answer } of this.waiting.splice(0)) answer(notLeader(0, 0))
+      // A call whose fiber was ended before its first step has nobody else who answers.
+      for (const batch of this.underWay) for (const { answer } of batch) answer(leaderLost)
     })
     return Effect.zipRight(
       Effect.forkIn(this.sweeps.run, scope),
