@@ -414,6 +414,12 @@ export class MetadataMachine implements StateMachine {
       for (const next of turn.behind) next()
     }
     this.answerWaiting({ _tag: "Unavailable", error: this.stopped })
+    // A confirmation whose fiber was ended before its first step has nobody else who answers.
+    for (const turn of this.confirming) {
+      const { answers } = turn
+      turn.answers = []
+      for (const [offer] of answers) offer.answer({ _tag: "Unavailable", error: this.stopped })
+    }
     this.view.stop(this.stopped)
   }
 }

@@ -310,6 +310,22 @@ describe("the leader", () => {
 })
 
 describe("a member", () => {
+  it("answers when the node stops, however far a command got", async () => {
+    const wishes = { refused: command("DeleteTopic", { tenant, name: "a" }), made: topic("a") }
+    for (const [name, wish] of Object.entries(wishes)) {
+      for (let steps = 0; steps < 12; steps++) {
+        const { machine } = machineWith()
+        machine.leadershipBegan(2, [])
+        await settle()
+        const { answers } = offer({ machine }, wish)
+        for (let step = 0; step < steps; step++) await Promise.resolve()
+        await Effect.runPromise(Scope.close(scopes.pop() as Scope.CloseableScope, Exit.void))
+        expect([name, steps, answers.length]).toEqual([name, steps, 1])
+        expect(offer({ machine }, wish).answers).toMatchObject([{ _tag: "Unavailable", error: { reason: "closed" } }])
+      }
+    }
+  })
+
   it("that does not lead says who does", () => {
     const { machine, raft } = machineWith()
     raft.statusNow = { ...status, role: "follower", leaderId: 2, term: 5 }
