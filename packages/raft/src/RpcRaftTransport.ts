@@ -54,7 +54,10 @@ export const make = (
     const runtime = yield* Effect.runtime<NodeTransport>()
     const runSync = Runtime.runSync(runtime)
     const runFork = Runtime.runFork(runtime)
-    const dropped = meters.counter("effectmq_raft_messages_dropped_total", "Messages to other members that were not sent")
+    const dropped = meters.counter(
+      "effectmq_raft_messages_dropped_total",
+      "Messages to other members that were not sent, and of them that found no room"
+    )
     const strange = meters.counter("effectmq_raft_messages_refused_total", "Messages that did not come from whom they name")
     const peers = new Map<number, Peer>()
     let listener: ((message: RaftMessage) => void) | undefined

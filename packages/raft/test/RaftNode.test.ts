@@ -57,6 +57,7 @@ describe("a group of one", () => {
     expect(firstIndex).toBe(snapshotIndex - 2)
     const texts = first.registry.texts
     const meta = await Effect.runPromise(first.node.takeSnapshot)
+    expect(first.figures().get("effectmq_raft_snapshots_taken_total")).toBeGreaterThan(0)
     expect(meta.index).toBe(first.node.status().appliedIndex)
     expect(meta.chunks).toBeGreaterThan(1)
     await first.stop()

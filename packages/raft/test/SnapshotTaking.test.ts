@@ -45,6 +45,7 @@ const member = async () => {
   await Effect.runPromise(store.persist({ entries: commands(1, 11, 1) }))
   const registry = new Registry()
   let wakes = 0
+  const snapshotsTaken = { value: 0 }
   const options = {
     ...defaultOptions,
     nodeId: 1,
@@ -53,9 +54,10 @@ const member = async () => {
     snapshotEntries: 10,
     snapshotBytes: 1_000
   }
-  const taking = new SnapshotTaking(options, machine as unknown as RaftMachine, store, registry, scope, () => {
+  const wake = () => {
     wakes++
-  })
+  }
+  const taking = new SnapshotTaking(options, machine as unknown as RaftMachine, store, registry, scope, wake, snapshotsTaken)
   /** A turn of the driver. */
   const turn = async () => {
     await Effect.runPromise(taking.advance)
@@ -64,9 +66,9 @@ const member = async () => {
   }
   const taken = async () => {
     for (let at = 0; at < 20; at++) await turn()
-    return taking.taken
+    return snapshotsTaken.value
   }
-  return { machine, store, taking, registry, turn, taken, wakes: () => wakes }
+  return { machine, store, taking, registry, turn, taken, snapshotsTaken, wakes: () => wakes }
 }
 
 it("is taken when so many entries were applied, and says who was a member then", async () => {
@@ -173,7 +175,7 @@ it("gives who wishes for one while one is made the next, and asks for a turn to 
 
 it("gives way to one of the leader, while it comes in and when it is there", async () => {
   for (const gives of ["incoming", "installed"] as const) {
-    const { taking, turn, machine, wakes } = await member()
+    const { taking, turn, machine, snapshotsTaken, wakes } = await member()
     let outcome: SnapshotMeta | RaftUnavailable | undefined
     taking.wish((now) => {
       outcome = now
@@ -185,7 +187,7 @@ it("gives way to one of the leader, while it comes in and when it is there", asy
     else taking.installed()
     await turn()
     expect(outcome).toMatchObject({ reason: "busy" })
-    expect(taking.taken).toBe(0)
+    expect(snapshotsTaken.value).toBe(0)
     expect(machine.snapshot).toBeUndefined()
   }
 })

@@ -89,7 +89,7 @@ export class RaftDriver {
       parts.firstReadId
     )
     this.wishes = new LeaderWishes(machine, ticks(options.changeTimeoutMs))
-    this.snapshots = new SnapshotTaking(options, machine, store, stateMachine, scope, this.wake)
+    this.snapshots = new SnapshotTaking(options, machine, store, stateMachine, scope, this.wake, parts.meters.snapshotsTaken)
   }
 
   readonly wake = (): void => {

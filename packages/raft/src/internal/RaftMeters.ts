@@ -11,7 +11,10 @@ export const meters = (service: MetersService) => ({
   applied: service.counter("effectmq_raft_applied_total", "Commands applied"),
   sent: service.counter("effectmq_raft_messages_sent_total", "Messages to other members"),
   received: service.counter("effectmq_raft_messages_received_total", "Messages of other members"),
-  dropped: service.counter("effectmq_raft_messages_dropped_total", "Messages dropped because too many waited"),
+  dropped: service.counter(
+    "effectmq_raft_messages_dropped_total",
+    "Messages to other members that were not sent, and of them that found no room"
+  ),
   leaderChanges: service.counter("effectmq_raft_leader_changes_total", "Times that this node saw another leader"),
   writes: service.counter("effectmq_raft_writes_total", "Writes of the log, each synced"),
   storeFull: service.counter("effectmq_raft_store_full_total", "Writes that found no space"),

@@ -5,6 +5,7 @@
  * - All of the store is called from the driver's fiber. One snapshot at a time; one that comes in from a leader goes first.
  * - The log is cut only at what a complete snapshot holds, and keeps a tail for slow followers.
  */
+import type { Counter } from "@effectmq/metrics/Meters"
 import type { SnapshotMeta } from "@effectmq/schemas/raft/SnapshotMeta"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -40,7 +41,6 @@ export class SnapshotTaking {
   private entriesSince = 0
   private bytesSince = 0
   private pauseTicks = 0
-  taken = 0
 
   constructor(
     private readonly options: RaftNodeOptions,
@@ -48,7 +48,8 @@ export class SnapshotTaking {
     private readonly store: RaftStoreService,
     private readonly stateMachine: StateMachine,
     private readonly scope: Scope.Scope,
-    private readonly wake: () => void
+    private readonly wake: () => void,
+    private readonly taken: Counter
   ) {}
 
   applied(entries: number, bytes: number): void {
@@ -164,7 +165,7 @@ export class SnapshotTaking {
       yield* store.completeSnapshot(snapshot, "keep")
       machine.snapshotTaken(snapshot)
       this.making = undefined
-      this.taken++
+      this.taken.value++
       for (const answer of making.answers) answer(snapshot)
       if (this.wished.length > 0) this.wake()
       const cut = machine.compactionPoint(options.keptEntries, options.keptBytes)
