@@ -106,6 +106,13 @@ export class VirtualProcess implements Running {
     this.tasksLeft = Number.POSITIVE_INFINITY
   }
 
+  /** Tells once when it is killed, or that it is dead. Answers how to ask no more. */
+  whenGone(tell: () => void): () => void {
+    if (this.alive) this.waiting.add(tell)
+    else tell()
+    return () => this.waiting.delete(tell)
+  }
+
   /** A process that was killed begins anew, with nothing to do. */
   revive(): void {
     if (this.alive) throw new Error(`${this.name} is alive`)

@@ -63,9 +63,21 @@ export class VirtualWorld implements Surroundings {
     return made
   }
 
-  /** Resolves after so much time of the process that asks. */
+  /**
+   * Resolves after so much time of the process that asks. Where that one is killed meanwhile the run fails: it is the driver that waits,
+   * and it went on in that process's name.
+   */
   sleep(ms: number): Promise<void> {
-    return this.current.sleep(ms)
+    const { current } = this
+    if (current === this.root) return current.sleep(ms)
+    const forget = current.whenGone(() =>
+      this.fail(
+        new Error(
+          `the driver waits in the name of ${current.name}, which was killed: it goes on in the name of a process whose promise it waited for; wait for process.run instead`
+        )
+      )
+    )
+    return current.sleep(ms).then(forget)
   }
 
   /** One line of the trace; part of the trace hash. */

@@ -80,6 +80,26 @@ describe("VirtualWorld", () => {
     })
   })
 
+  it("tells a driver that it waited for a promise of a process, in whose name it goes on since", async () => {
+    const world = new VirtualWorld({ seed: 1 })
+    const waiting = world.run(async () => {
+      const a = world.process("a")
+      await new Promise<void>((resolve) => a.post(resolve))
+      await world.sleep(10)
+      a.killAfter(1, () => undefined)
+      a.post(() => undefined)
+      await world.sleep(10)
+    })
+    await expect(waiting).rejects.toThrow("the driver waits in the name of a, which was killed")
+    const other = new VirtualWorld({ seed: 1 })
+    await other.run(async () => {
+      const a = other.process("a")
+      await a.run(Effect.promise(() => new Promise<void>((resolve) => a.post(resolve))))
+      a.kill()
+      await other.sleep(10)
+    })
+  })
+
   it("kills between any two tasks, and the rest of a task that killed its own process comes to nothing", async () => {
     const world = new VirtualWorld({ seed: 1 })
     await world.run(async () => {
