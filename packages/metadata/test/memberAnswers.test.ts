@@ -1,5 +1,6 @@
 /** What a member answers to commands that other nodes pass on, and to changes of the membership. */
 import type { FollowerStatus, RaftNodeService, RaftStatus } from "@effectmq/raft/RaftNode"
+import { RaftUnavailable } from "@effectmq/raft/RaftUnavailable"
 import { metadataCommandCodec } from "@effectmq/schemas/metadata/MetadataCodec"
 import type { MetadataReply } from "@effectmq/schemas/metadata/MetadataReply"
 import type { ChangeOfMembership, SubmitOutcome, SubmittedCommand } from "@effectmq/schemas/rpc/MetadataRpcs"
@@ -30,8 +31,12 @@ const leading = {
   followers: []
 } as unknown as RaftStatus
 
-const memberWith = (more: Partial<RaftStatus> = {}) => {
+const memberWith = (
+  more: Partial<RaftStatus> = {},
+  refused?: (becomes: (now: Partial<RaftStatus>) => void) => RaftUnavailable
+) => {
   const status = { ...leading, ...more }
+  const becomes = (now: Partial<RaftStatus>) => void Object.assign(status, now)
   const changes: Array<ChangeOfMembership> = []
   const transfers: Array<number> = []
   const offers: Array<Offer & { readonly term: number }> = []
@@ -39,7 +44,11 @@ const memberWith = (more: Partial<RaftStatus> = {}) => {
   const raft = {
     storeId: "a",
     status: () => status,
-    changeMembership: (change: ChangeOfMembership) => Effect.sync(() => changes.push(change)),
+    changeMembership: (change: ChangeOfMembership) =>
+      Effect.suspend(() => {
+        changes.push(change)
+        return refused === undefined ? Effect.void : Effect.fail(refused(becomes))
+      }),
     transferLeadership: (nodeId: number) => Effect.sync(() => transfers.push(nodeId)),
     readBarrier: Effect.never,
     takeSnapshot: Effect.never
@@ -53,7 +62,6 @@ const memberWith = (more: Partial<RaftStatus> = {}) => {
     }
   } as unknown as MetadataMachine
   const peer = MemberPeer.make({ raft, machine } as MemberPeer.MemberPeerParts)
-  const becomes = (now: Partial<RaftStatus>) => void Object.assign(status, now)
   return { becomes, changes, offers, peer, takenBack: () => takenBack, transfers }
 }
 
@@ -192,6 +200,19 @@ describe("a change of the membership", () => {
     for (const change of others) expect(await changed(memberWith(), change)).toEqual({ error: undefined, asked: 1 })
     const joint = { ...leading.membership, outgoingVoters: [1, 2] }
     expect(await changed(memberWith({ membership: joint }), { _tag: "Remove", nodeId: 9 })).toMatchObject({ asked: 1 })
+  })
+
+  it("is made where it is refused since another operator made it a moment before", async () => {
+    const invalid = new RaftUnavailable({ reason: "invalid", message: "node 5 is a member already", leaderId: 1 })
+    const add: ChangeOfMembership = { _tag: "AddLearner", member: memberOf(5) }
+    const withFive = { ...leading.membership, learners: [4, 5], members: [1, 2, 3, 4, 5].map(memberOf) }
+    const outrun = memberWith({}, (becomes) => {
+      becomes({ membership: withFive })
+      return invalid
+    })
+    expect(await changed(outrun, add)).toEqual({ error: undefined, asked: 1 })
+    const refused = memberWith({}, () => invalid)
+    expect(await changed(refused, add)).toMatchObject({ error: { _tag: "InvalidMembership" }, asked: 1 })
   })
 
   it("that takes out the last voter is for Raft to refuse", async () => {

@@ -80,6 +80,7 @@ describe("sockets between nodes", () => {
       expect(yield* refusal(node, { nodeId: 1, address: "127.0.0.1:1" })).toContain("ECONNREFUSED")
       expect(yield* refusal(node, { nodeId: 1, address: "localhost:1" })).toContain("ECONNREFUSED")
       expect(yield* refusal(node, { nodeId: 1, address: "nowhere" })).toBe("nowhere is no host:port")
+      expect(yield* refusal(node, { nodeId: 1, address: "127.0.0.1:65536" })).toBe("127.0.0.1:65536 is no host:port")
       expect(yield* refusal(node, { nodeId: 2, address: host.address })).toContain("this is node 1")
     })
   )

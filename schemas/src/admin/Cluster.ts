@@ -2,6 +2,7 @@
  * `/api/v1/cluster`: the nodes of a cluster, what each knows of the metadata log, and changes of who takes part.
  */
 import * as Schema from "effect/Schema"
+import { isNodeAddress } from "../config/ClusterNodes.js"
 
 export const ClusterRole = Schema.Literal("leader", "follower", "candidate", "learner", "observer")
 export type ClusterRole = typeof ClusterRole.Type
@@ -76,7 +77,13 @@ export const ClusterStatus = Schema.Struct({
 export type ClusterStatus = typeof ClusterStatus.Type
 
 /** Body of `POST /cluster/nodes`: the node is taken in as a learner and, where `voter`, gets a vote once it has caught up. */
-export const AddNodeBody = Schema.Struct({ nodeId: Schema.Int, address: Schema.String, voter: Schema.Boolean })
+export const AddNodeBody = Schema.Struct({
+  nodeId: Schema.Int.pipe(Schema.between(1, 2147483647)),
+  address: Schema.String.pipe(
+    Schema.filter((text) => isNodeAddress(text) || `expected host:port of the node's RPC listener, got ${text}`)
+  ),
+  voter: Schema.Boolean
+})
 export type AddNodeBody = typeof AddNodeBody.Type
 
 /** Body of `POST /cluster/leader`. */

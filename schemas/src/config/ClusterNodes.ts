@@ -1,9 +1,16 @@
 /**
- * The texts of `cluster.nodes`: `id@host:port`.
+ * The texts of `cluster.nodes`: `id@host:port`, and the `host:port` in them.
  */
 import type { Member } from "../raft/Membership.js"
 
 const form = /^([1-9]\d{0,9})@([^@\s]+):(\d{1,5})$/
+const addressForm = /^(?:\[[^\]\s]+\]|[^:@\s[\]]+):(\d{1,5})$/
+
+/** Whether a node can be called there. */
+export const isNodeAddress = (text: string): boolean => {
+  const port = Number(addressForm.exec(text)?.[1] ?? 0)
+  return port >= 1 && port <= 65535
+}
 
 /** undefined where the text is none. */
 export const memberOfText = (text: string): Member | undefined => {

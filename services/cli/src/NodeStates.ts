@@ -1,7 +1,7 @@
 /**
  * What `effectmq cluster status` says of how nodes are: a word in the table, and below it a line for each that is not well.
  */
-import type { ClusterNode, NodeStanding } from "@effectmq/schemas/admin/Cluster"
+import type { ClusterNode, ClusterStatus, NodeStanding } from "@effectmq/schemas/admin/Cluster"
 
 const words: { readonly [Standing in NodeStanding]: string } = {
   alive: "alive",
@@ -35,3 +35,16 @@ export const remarksOn = (nodes: ReadonlyArray<ClusterNode>): ReadonlyArray<stri
     const remark = remarkOf(node)
     return remark === undefined ? [] : [`node ${node.nodeId}: ${remark.replace(/\s+/g, " ")}`]
   })
+
+/** Why nobody is replaced where the one that is to go is not there: perhaps since another operator did the same. */
+export const notReplaced = (
+  { dead, nodeId, address }: { readonly dead: number; readonly nodeId: number; readonly address: string },
+  { nodes }: Pick<ClusterStatus, "nodes">
+): string => {
+  const gone = `there is no node ${dead}`
+  const node = nodes.find((one) => one.nodeId === nodeId && one.address === address && one.part !== "observer")
+  if (node === undefined) return `${gone}, and node ${nodeId} at ${address} is no member: see effectmq cluster status`
+  return node.part === "learner"
+    ? `${gone} any more, and node ${nodeId} is a learner: effectmq cluster promote ${nodeId} gives it a vote, unless another operator does`
+    : `${gone} any more, and node ${nodeId} is a member that votes: the replacement was made before`
+}

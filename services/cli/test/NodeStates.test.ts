@@ -1,8 +1,8 @@
 /** How `effectmq cluster status` tells of nodes that are not well. */
-import { ClusterNode, type NodeReport } from "@effectmq/schemas/admin/Cluster"
+import { AddNodeBody, ClusterNode, type NodeReport } from "@effectmq/schemas/admin/Cluster"
 import * as Schema from "effect/Schema"
 import { expect, it } from "vitest"
-import { remarksOn, stateOf } from "../src/NodeStates.js"
+import { notReplaced, remarksOn, stateOf } from "../src/NodeStates.js"
 
 const report: NodeReport = {
   nodeId: 1,
@@ -54,4 +54,26 @@ it("each state is a word or two, with the sentence about it on a line of its own
     expect(stateOf(one)).toBe(state)
     expect(remarksOn([one])).toEqual(remark === undefined ? [] : [`node 1: ${remark}`])
   }
+})
+
+it("whoever replaces a node that is gone is told whether another one did it", () => {
+  const wish = { dead: 2, nodeId: 4, address: "b:1" }
+  const told = (more: Partial<ClusterNode>) => notReplaced(wish, { nodes: [{ ...node(false, {}), ...more }] })
+  expect(told({ nodeId: 4, address: "b:1" })).toBe(
+    "there is no node 2 any more, and node 4 is a member that votes: the replacement was made before"
+  )
+  expect(told({ nodeId: 4, address: "b:1", part: "learner" })).toContain("effectmq cluster promote 4 gives it a vote")
+  const stranger = "there is no node 2, and node 4 at b:1 is no member: see effectmq cluster status"
+  for (const more of [{}, { nodeId: 4, address: "c:1" }, { nodeId: 4, address: "b:1", part: "observer" }] as const) {
+    expect(told(more)).toBe(stranger)
+  }
+})
+
+it("no node is added at an address where none can be called, nor with a number that none can have", () => {
+  const isTaken = (nodeId: number, address: string) => Schema.is(AddNodeBody)({ nodeId, address, voter: true })
+  for (const address of ["a:1", "broker-4.example.com:9645", "127.0.0.1:65535", "[::1]:9645"])
+    expect(isTaken(4, address)).toBe(true)
+  for (const address of ["a", "a:0", "a:65536", "a:99999", ":1", "a b:1", "::1:9645", "[]:1"])
+    expect(isTaken(4, address)).toBe(false)
+  expect([0, -1, 2147483648, 2147483647].map((nodeId) => isTaken(nodeId, "a:1"))).toEqual([false, false, false, true])
 })

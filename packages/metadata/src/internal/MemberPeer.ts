@@ -275,7 +275,12 @@ export const make = ({ raft, machine, roll, report, status }: MemberPeerParts): 
           const reason = "its number is that of a node without a part in the log, such as an observer: take that one out first"
           return Effect.fail(new InvalidMembership({ nodeId, reason }))
         }
-        const changed = Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId))
+        // Refused where another operator did the same a moment before.
+        const changed = Effect.catchIf(
+          Effect.mapError(raft.changeMembership(change), membershipErrorOf(nodeId)),
+          (error) => error._tag === "InvalidMembership" && isSo(raft.status().membership, change),
+          () => Effect.void
+        )
         if (change._tag === "Remove") return Effect.zipRight(aMajorityStays(nodeId), changed)
         if (change._tag !== "Promote") return changed
         const late = new MetadataUnavailable({

@@ -32,6 +32,8 @@ const textOf = (error: NodeJS.ErrnoException, isTls: boolean): string => {
   return isTls ? calledOverTls(error.code, text) : text
 }
 
+/** A socket throws where it is to go beyond. */
+const portMax = 65_535
 const addressForm = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/
 
 export class Dialer {
@@ -66,7 +68,7 @@ export class Dialer {
     const { timeoutMs, tls } = this.options
     const [, ipv6, name, port] = addressForm.exec(address) ?? []
     const host = ipv6 ?? name
-    if (host === undefined || port === undefined) {
+    if (host === undefined || port === undefined || Number(port) > portMax) {
       failed(`${address} is no host:port`)
       return () => {}
     }

@@ -3,6 +3,7 @@
  */
 import process from "node:process"
 import { ClusterStatus, SnapshotTaken } from "@effectmq/schemas/admin/Cluster"
+import { isNodeAddress } from "@effectmq/schemas/config/ClusterNodes"
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
@@ -12,7 +13,7 @@ import * as Schema from "effect/Schema"
 import { type AdminTarget, call, download, nodeOptions } from "../AdminClient.js"
 import { failed, usage } from "../CliFailure.js"
 import { localNodes, localSecret, runLocalNodes, secretFile } from "../LocalNodes.js"
-import { remarksOn, stateOf } from "../NodeStates.js"
+import { notReplaced, remarksOn, stateOf } from "../NodeStates.js"
 import { done, json, line, record, table } from "../Output.js"
 import { loadSettings, settingsOptions } from "../SettingsOptions.js"
 
@@ -24,7 +25,7 @@ const address = Args.text({ name: "host:port" }).pipe(Args.withDescription("wher
 const file = Options.text("file").pipe(Options.withDescription("file of the snapshot"))
 
 const checkAddress = (text: string) =>
-  /^.+:\d{1,5}$/.test(text) ? Effect.void : Effect.fail(usage(`expected host:port of the node's RPC listener, got ${text}`))
+  isNodeAddress(text) ? Effect.void : Effect.fail(usage(`expected host:port of the node's RPC listener, got ${text}`))
 
 const short = (hash: string | undefined): string | undefined => hash?.slice(0, 12)
 
@@ -125,10 +126,10 @@ const replace = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
+      yield* checkAddress(options.address)
       const known = yield* call(options, { path: ["cluster"] }, ClusterStatus)
       if (!known.nodes.some((one) => one.nodeId === options.dead)) {
-        const next = `if node ${options.nodeId} was taken in already, effectmq cluster promote ${options.nodeId} gives it a vote`
-        return yield* Effect.fail(failed(`there is no node ${options.dead}; ${next}`))
+        return yield* Effect.fail(failed(notReplaced(options, known)))
       }
       // Before anybody goes: the one that comes may be refused, for instance because its number is taken.
       yield* addNode(options, { nodeId: options.nodeId, address: options.address, voter: false })
