@@ -45,6 +45,6 @@ export const notReplaced = (
   const node = nodes.find((one) => one.nodeId === nodeId && one.address === address && one.part !== "observer")
   if (node === undefined) return `${gone}, and node ${nodeId} at ${address} is no member: see effectmq cluster status`
   return node.part === "learner"
-    ? `${gone} any more, and node ${nodeId} is a learner: effectmq cluster promote ${nodeId} gives it a vote, unless another operator does`
-    : `${gone} any more, and node ${nodeId} is a member that votes: the replacement was made before`
+    ? `${gone}, and node ${nodeId} is a learner: effectmq cluster promote ${nodeId} gives it a vote, unless another operator does`
+    : `${gone}, and node ${nodeId} is a member that votes already: perhaps another operator did the same`
 }

@@ -60,7 +60,7 @@ it("whoever replaces a node that is gone is told whether another one did it", ()
   const wish = { dead: 2, nodeId: 4, address: "b:1" }
   const told = (more: Partial<ClusterNode>) => notReplaced(wish, { nodes: [{ ...node(false, {}), ...more }] })
   expect(told({ nodeId: 4, address: "b:1" })).toBe(
-    "there is no node 2 any more, and node 4 is a member that votes: the replacement was made before"
+    "there is no node 2, and node 4 is a member that votes already: perhaps another operator did the same"
   )
   expect(told({ nodeId: 4, address: "b:1", part: "learner" })).toContain("effectmq cluster promote 4 gives it a vote")
   const stranger = "there is no node 2, and node 4 at b:1 is no member: see effectmq cluster status"
