@@ -8,14 +8,15 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
 import { makeBriefCaller } from "./internal/BriefCaller.js"
-import { hostBriefCalls } from "./internal/BriefHost.js"
+import { type BriefCallerNode, hostBriefCalls } from "./internal/BriefHost.js"
 import type { NodeCallFailed } from "./NodeCallFailed.js"
 import type { NodeRpcClientOptions, NodeRpcServerOptions } from "./NodeRpc.js"
 import { NodeTransport, type NodeTarget } from "./NodeTransport.js"
 
-/** `fromNodeId` is what the link proved. */
+export type { BriefCallerNode } from "./internal/BriefHost.js"
+
 export type BriefHandlers<Rpcs extends Rpc.Any> = {
-  readonly [Tag in Rpcs["_tag"]]: (payload: Rpc.Payload<Extract<Rpcs, { readonly _tag: Tag }>>, fromNodeId: number) => void
+  readonly [Tag in Rpcs["_tag"]]: (payload: Rpc.Payload<Extract<Rpcs, { readonly _tag: Tag }>>, caller: BriefCallerNode) => void
 }
 
 /** Carries out the calls of a group until the scope closes; the handlers are all that the channel answers to. */
@@ -28,10 +29,15 @@ export const serve = <Rpcs extends Rpc.Any>(
   Effect.flatMap(NodeTransport, (transport) => {
     const calls = Array.from(group.requests.values(), (rpc) => ({
       rpc: rpc as unknown as Rpc.AnyWithProps,
-      handler: (handlers as Record<string, unknown>)[rpc._tag] as (payload: unknown, fromNodeId: number) => void
+      handler: (handlers as Record<string, unknown>)[rpc._tag] as (payload: unknown, caller: BriefCallerNode) => void
     }))
     return hostBriefCalls(transport, calls, channel, callsMax)
   })
+
+export interface BriefClientOptions extends NodeRpcClientOptions {
+  /** Where this node is reached, `host:port`: those that it calls are told. */
+  readonly address?: string | undefined
+}
 
 /** Makes a call; `answer` is called once, perhaps at once: undefined where it was carried out. */
 export type BriefClient<Rpcs extends Rpc.Any> = <Tag extends Rpcs["_tag"]>(
@@ -45,10 +51,10 @@ export const client = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   channel: string,
   target: NodeTarget,
-  { backOffMs = 50, backOffMsMax = 1_000, callTimeoutMs = 30_000, callsMax = 1024 }: NodeRpcClientOptions = {}
+  { backOffMs = 50, backOffMsMax = 1_000, callTimeoutMs = 30_000, callsMax = 1024, address }: BriefClientOptions = {}
 ): Effect.Effect<BriefClient<Rpcs>, never, Scope | NodeTransport> =>
   Effect.gen(function* () {
-    const options = { channel, target, backOffMs, backOffMsMax, callTimeoutMs, callsMax }
+    const options = { channel, target, backOffMs, backOffMsMax, callTimeoutMs, callsMax, address }
     const call = yield* makeBriefCaller(yield* NodeTransport, options)
     const encodeByTag = new Map<string, (payload: unknown) => unknown>()
     for (const rpc of group.requests.values()) {

@@ -43,8 +43,11 @@ const at =
 const serve = (node: TestNode) => {
   const noted: Array<string> = []
   const handlers = {
-    Note: ({ number, text }: { readonly number: number; readonly text: string }, from: number) => {
-      noted.push(`${from}: ${text} ${number}`)
+    Note: (
+      { number, text }: { readonly number: number; readonly text: string },
+      { nodeId, address }: NodeRpcBrief.BriefCallerNode
+    ) => {
+      noted.push(`${nodeId}${address === undefined ? "" : ` at ${address}`}: ${text} ${number}`)
     },
     Throw: () => {
       throw new Error("a bug of the other")
@@ -70,7 +73,7 @@ const until = (done: () => boolean) =>
 
 const suite = (name: string, makeNode: MakeNode) =>
   describe(`${name}: brief calls between nodes`, () => {
-    const pair = (options: NodeRpc.NodeRpcClientOptions = {}) =>
+    const pair = (options: NodeRpcBrief.BriefClientOptions = {}) =>
       Effect.gen(function* () {
         const [one, two] = [yield* makeNode(1), yield* makeNode(2)]
         const noted = yield* serve(two)
@@ -86,6 +89,40 @@ const suite = (name: string, makeNode: MakeNode) =>
         const numbers = Array.from({ length: 500 }, (_, number) => number + 1)
         yield* Effect.forEach(numbers, (number) => call(client, "Note", note("then", number)), { concurrency: "unbounded" })
         expect(noted).toEqual(["1: first 0", ...numbers.map((number) => `1: then ${number}`)])
+      })
+    )
+
+    it.scopedLive("say where the caller is, on each link once", () =>
+      Effect.gen(function* () {
+        const { client, noted, one, target, two } = yield* pair({ address: "me:1" })
+        const frames: Array<unknown> = []
+        for (const number of [1, 2]) yield* call(client, "Note", note("mine", number))
+        expect(noted).toEqual(["1 at me:1: mine 1", "1 at me:1: mine 2"])
+
+        const heard = yield* one.transport.accept("heard/1", (link) => ({
+          onFrame: (frame) => {
+            const { id, headers } = unpackFrame(frame) as { readonly id: string; readonly headers: unknown }
+            frames.push(headers)
+            if (id === "2") link.close("and again")
+            else link.send(packFrame({ _tag: "Exit", requestId: id, exit: { _tag: "Success" } }))
+          },
+          onClose: () => {}
+        }))
+        expect(heard).toBeUndefined()
+        const options = { ...quick, address: "me:2" }
+        const back = yield* at(two)(NodeRpcBrief.client(LaterNotes, "heard/1", { nodeId: 1, address: one.address }, options))
+        for (const number of [1, 2, 3]) yield* Effect.ignore(call(back, "Note", note("x", number)))
+        yield* Effect.retry(call(back, "Note", note("x", 4)), Schedule.spaced(5))
+        const said = [["effectmq-address", "me:2"]]
+        expect(frames).toEqual([said, said, [], said])
+
+        const link = yield* one.transport.connect(target, channel, () => ({ onFrame: () => {}, onClose: () => {} }))
+        const strange = ["x", [["effectmq-address"]], [["effectmq-address", 5]], [["effectmq-address", "a".repeat(301)]], [5]]
+        for (const [at, headers] of strange.entries()) {
+          link.send(packFrame({ _tag: "Request", id: String(at), tag: "Note", payload: note("strange", at), headers }))
+        }
+        yield* until(() => noted.length === 2 + strange.length)
+        expect(noted.slice(2)).toEqual(strange.map((_, at) => `1: strange ${at}`))
       })
     )
 

@@ -4,6 +4,8 @@
  * Invariants
  * - Messages for one member wait in a bounded queue and go out in calls of many; the oldest are dropped when it is full, and all of
  *   them while the member cannot be reached: Raft sends again what matters.
+ * - Whoever sent something is answered, where it says that it is: one that was away does not know yet of a leader that came
+ *   meanwhile, or went elsewhere.
  * - A message counts only where the node that sent it is the one that it names, and this node the one it is for.
  */
 import { Meters } from "@effectmq/metrics/Meters"
@@ -20,9 +22,12 @@ import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import { messageBytes, PeerQueue } from "./internal/PeerQueue.js"
+import { ToldAddresses } from "./internal/ToldAddresses.js"
 import { RaftTransport, type RaftTransportService } from "./RaftTransport.js"
 
 export interface RpcRaftTransportOptions {
+  /** Where the others reach this node, `host:port`: told to those that it sends to, so that they can answer whoever they know. */
+  readonly address?: string | undefined
   /** Waiting for one member. Default 4096. */
   readonly queueMessagesMax?: number
   /** Waiting for one member. Default 32 MiB. */
@@ -59,10 +64,13 @@ export const make = (
       "Messages to other members that were not sent, and of them that found no room"
     )
     const strange = meters.counter("effectmq_raft_messages_refused_total", "Messages that did not come from whom they name")
+    let membersById: ReadonlyMap<number, Member> = new Map()
+    /** Members, and others who are answered. */
     const peers = new Map<number, Peer>()
+    const told = new ToldAddresses()
     let listener: ((message: RaftMessage) => void) | undefined
     const callsMax = options.callsMax ?? 4
-    const clientOptions = { callsMax, callTimeoutMs: options.callTimeoutMs ?? 3_000 }
+    const clientOptions = { callsMax, callTimeoutMs: options.callTimeoutMs ?? 3_000, address: options.address }
     const limits = {
       messagesMax: options.queueMessagesMax ?? 4096,
       bytesMax: options.queueBytesMax ?? 32 * 1024 * 1024,
@@ -122,17 +130,32 @@ export const make = (
       runFork(Scope.close(scope, Exit.void))
     }
 
-    const received = (from: number, messages: ReadonlyArray<RaftMessage>) => {
+    /** What it says itself goes before what the log says, which may be old here; what is newer in the log goes before both. */
+    const addressOf = (nodeId: number): string | undefined => told.get(nodeId) ?? membersById.get(nodeId)?.address
+
+    const peerOf = (nodeId: number): Peer | undefined => {
+      const known = peers.get(nodeId)
+      const address = addressOf(nodeId)
+      if (known?.address === address) return known
+      if (known !== undefined) end(nodeId, known)
+      if (address === undefined) return undefined
+      const peer = begin({ nodeId, address })
+      peers.set(nodeId, peer)
+      return peer
+    }
+
+    const received = ({ nodeId: from, address }: NodeRpcBrief.BriefCallerNode, messages: ReadonlyArray<RaftMessage>) => {
+      if (address !== undefined) told.set(from, address)
       for (const message of messages) {
         if (message.from === from && message.to === transport.nodeId) listener?.(message)
         else strange.value += 1
       }
     }
-    yield* NodeRpcBrief.serve(RaftRpcs, raftChannel, { Deliver: ({ messages }, from) => received(from, messages) })
+    yield* NodeRpcBrief.serve(RaftRpcs, raftChannel, { Deliver: ({ messages }, caller) => received(caller, messages) })
 
     const service: RaftTransportService = {
       send: (message) => {
-        const peer = peers.get(message.to)
+        const peer = peerOf(message.to)
         if (peer === undefined || message.from !== transport.nodeId) dropped.value += 1
         else {
           peer.queue.offer(message, messageBytes(message))
@@ -140,9 +163,12 @@ export const make = (
         }
       },
       setMembers: (members) => {
-        const wanted = new Map(members.filter(({ nodeId }) => nodeId !== transport.nodeId).map((one) => [one.nodeId, one]))
-        for (const [nodeId, peer] of [...peers]) if (wanted.get(nodeId)?.address !== peer.address) end(nodeId, peer)
-        for (const [nodeId, member] of wanted) if (!peers.has(nodeId)) peers.set(nodeId, begin(member))
+        const before = membersById
+        membersById = new Map(members.filter(({ nodeId }) => nodeId !== transport.nodeId).map((one) => [one.nodeId, one]))
+        for (const { nodeId, address } of membersById.values()) if (before.get(nodeId)?.address !== address) told.forget(nodeId)
+        for (const [nodeId, peer] of [...peers]) {
+          if (!membersById.has(nodeId) || addressOf(nodeId) !== peer.address) end(nodeId, peer)
+        }
       },
       onMessage: (next) => {
         listener = next

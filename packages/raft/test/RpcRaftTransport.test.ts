@@ -14,6 +14,7 @@ import * as Schedule from "effect/Schedule"
 import { PeerQueue } from "../src/internal/PeerQueue.js"
 import { RaftTransport } from "../src/RaftTransport.js"
 import * as RpcRaftTransport from "../src/RpcRaftTransport.js"
+import { Wire } from "./support/Wire.js"
 
 const start = (nodeId: number, options: RpcRaftTransport.RpcRaftTransportOptions = {}, port = 0) =>
   Effect.gen(function* () {
@@ -123,6 +124,44 @@ describe("Raft messages over RPC", () => {
       const moved = yield* start(2)
       one.transport.setMembers([moved.member, one.member])
       yield* sendUntilReceived(moved)
+    })
+  )
+
+  it.scopedLive("answer whoever sent some, where it says that it is: no member, or one that the log says is elsewhere", () =>
+    Effect.gen(function* () {
+      const here = yield* start(2)
+      const send = (there: Effect.Effect.Success<ReturnType<typeof start>>, term: number) =>
+        Effect.gen(function* () {
+          there.transport.setMembers([here.member])
+          there.transport.send(vote(1, 2, term))
+          yield* until(() => here.received.some((message) => message.term === term))
+          here.transport.send(vote(2, 1, term))
+          yield* until(() => there.received.some((message) => message.term === term))
+        })
+      const startAt = (wire: Wire) =>
+        Effect.tap(start(1, { address: wire.address }), ({ node }) =>
+          Effect.sync(() => {
+            wire.target = node.port
+          })
+        )
+      const wire = Effect.acquireRelease(
+        Effect.promise(() => Wire.open()),
+        (open) => Effect.sync(() => open.close())
+      )
+      const [first, second] = [yield* wire, yield* wire]
+      // No member at all.
+      yield* Effect.scoped(Effect.flatMap(startAt(first), (one) => send(one, 1)))
+      // The log knows it at another place, where nobody is.
+      here.transport.setMembers([{ nodeId: 1, address: "127.0.0.1:1" }])
+      yield* Effect.scoped(Effect.flatMap(startAt(first), (one) => send(one, 2)))
+      yield* Effect.scoped(Effect.flatMap(startAt(second), (one) => send(one, 3)))
+      // What the log says anew is newer than what was said.
+      const third = yield* start(1)
+      here.transport.setMembers([third.member])
+      yield* until(() => {
+        here.transport.send(vote(2, 1, 4))
+        return third.received.length > 0
+      })
     })
   )
 

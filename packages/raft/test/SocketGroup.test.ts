@@ -91,6 +91,24 @@ describe("a group of three over sockets", () => {
     await all(three, texts)
   })
 
+  it("has one that was away with it again, although who leads by now came while it was away", async () => {
+    const three = await open([1, 2, 3], [1, 2, 3, 4])
+    await three.startAll()
+    await three.put("with all")
+    await three.member(3).stop()
+    await three.start(4)
+    await change(three, { _tag: "AddLearner", member: three.memberOf(4) }, ({ learners }) => learners.includes(4))
+    await change(three, { _tag: "Promote", nodeId: 4 }, ({ voters }) => voters.includes(4))
+    for (;;) {
+      const { node, nodeId } = await three.leader()
+      if (nodeId === 4) break
+      await Effect.runPromise(Effect.either(node.transferLeadership(4)))
+    }
+    await three.put("without 3")
+    await three.start(3)
+    await all(three, ["with all", "without 3"])
+  })
+
   it("brings a new member up by a snapshot in many chunks, and makes it a voter", async () => {
     const three = await open([1, 2, 3], [1, 2, 3, 4], { snapshotEntries: 5, keptEntries: 1, snapshotChunkBytesMax: 1000 })
     await three.startAll()

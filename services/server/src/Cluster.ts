@@ -129,7 +129,7 @@ const member = (settings: Settings) => {
   const address = addressOf(settings)
   const contacts = membersOf(settings["cluster.nodes"])
   const initialMembers = settings["cluster.join"] ? [] : contacts
-  const links = Layer.mergeAll(RpcClusterPeers.layer, RpcRaftTransport.layer(), MetadataRpcServer.layer, told)
+  const links = Layer.mergeAll(RpcClusterPeers.layer, RpcRaftTransport.layer({ address }), MetadataRpcServer.layer, told)
   const belonging = new Belonging()
   const kept = store(settings, { nodeId: settings["node.id"], address })
   return Layer.merge(MetadataMember.ready, belonging.layerCluster).pipe(

@@ -182,7 +182,7 @@ export class SimulatedNode {
     const { group } = this.parts
     return Layer.scoped(
       RaftTransport,
-      Effect.map(RpcRaftTransport.make(), (transport) => ({
+      Effect.map(RpcRaftTransport.make({ address: addressOf(this.settings.nodeId) }), (transport) => ({
         ...transport,
         send: (message: Parameters<typeof transport.send>[0]) => {
           group.sent(message)

@@ -14,8 +14,10 @@ import { packFrame } from "../core/RpcFrame.js"
 import { NodeCallFailed, type NodeCallFailedReason } from "../NodeCallFailed.js"
 import { nodeFrameBytesMax, type NodeTarget, type NodeTransportService } from "../NodeTransport.js"
 import { CallDeadlines } from "./CallDeadlines.js"
+import type { DrainGate } from "./DrainGate.js"
 import { callTooLarge, messageIn } from "./RpcCaller.js"
 import { makeRpcConnection } from "./RpcConnection.js"
+import { addressHeader } from "./RpcMessages.js"
 
 export interface BriefCallerOptions {
   readonly channel: string
@@ -24,6 +26,8 @@ export interface BriefCallerOptions {
   readonly backOffMsMax: number
   readonly callTimeoutMs: number
   readonly callsMax: number
+  /** Told with the first call on each link. */
+  readonly address: string | undefined
 }
 
 export type Answer = (failure: NodeCallFailed | undefined) => void
@@ -44,7 +48,8 @@ export const makeBriefCaller = (
   options: BriefCallerOptions
 ): Effect.Effect<BriefCaller, never, Scope> =>
   Effect.gen(function* () {
-    const { target, callTimeoutMs, callsMax } = options
+    const { target, callTimeoutMs, callsMax, address } = options
+    const introduction = address === undefined ? [] : [[addressHeader, address]]
     const where = `node ${target.nodeId} at ${target.address}`
     const scope = yield* Effect.scope
     const runFork = Runtime.runFork(yield* Effect.runtime<never>())
@@ -54,6 +59,8 @@ export const makeBriefCaller = (
     const line = new Map<string, Uint8Array>()
     let sendsLine = false
     let closed = false
+    /** On which it was said where this node is. */
+    let introducedOn: DrainGate | undefined
 
     const failed = (reason: NodeCallFailedReason, message: string) =>
       new NodeCallFailed({ nodeId: target.nodeId, reason, message })
@@ -125,12 +132,16 @@ export const makeBriefCaller = (
       if (closed) return answer(failed("broken", `no more calls are made to ${where}`))
       if (answersById.size >= callsMax) return answer(failed("overloaded", `${callsMax} calls to ${where} are under way already`))
       const id = String(calls++)
-      const frame = packFrame({ _tag: "Request", id, tag, payload, headers: [] })
+      const gate = connection.current()
+      const headers = gate !== undefined && gate === introducedOn ? [] : introduction
+      const frame = packFrame({ _tag: "Request", id, tag, payload, headers })
       if (frame.length > nodeFrameBytesMax) return answer(failed("refused", callTooLarge(tag, frame.length)))
       answersById.set(id, answer)
       deadlines.begin(id)
-      const gate = connection.current()
-      if (gate !== undefined && !gate.link.saturated && line.size === 0) return gate.link.send(frame)
+      if (gate !== undefined && !gate.link.saturated && line.size === 0) {
+        introducedOn = gate
+        return gate.link.send(frame)
+      }
       line.set(id, frame)
       if (sendsLine) return
       sendsLine = true

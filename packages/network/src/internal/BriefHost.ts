@@ -19,11 +19,18 @@ import type { Scope } from "effect/Scope"
 import { LineBudget } from "../core/LineBudget.js"
 import { packFrame, unpackFrame } from "../core/RpcFrame.js"
 import type { NodeLink, NodeTransportService } from "../NodeTransport.js"
-import { defectIn, fieldsOf, isId, unknownCall, failedExit } from "./RpcMessages.js"
+import { addressIn, defectIn, failedExit, fieldsOf, isId, unknownCall } from "./RpcMessages.js"
+
+export interface BriefCallerNode {
+  /** As the link proved. */
+  readonly nodeId: number
+  /** Where it is reached, as it said on this link; undefined where it did not. */
+  readonly address: string | undefined
+}
 
 export interface BriefCall {
   readonly rpc: Rpc.AnyWithProps
-  readonly handler: (payload: unknown, fromNodeId: number) => void
+  readonly handler: (payload: unknown, caller: BriefCallerNode) => void
 }
 
 const linesAtOnce = 20
@@ -34,11 +41,11 @@ const carriedOut = ({ rpc, handler }: BriefCall) => {
   const decode = Schema.decodeUnknownEither(rpc.payloadSchema as Schema.Schema<unknown, unknown>)
   const exitSchema = Rpc.exitSchema(rpc as unknown as Rpc.Any) as unknown as Schema.Schema<Exit.Exit<void>, FromExit>
   const exit = Schema.encodeSync(exitSchema)(Exit.void)
-  return (requestId: string, payload: unknown, fromNodeId: number): FromServerEncoded => {
+  return (requestId: string, payload: unknown, caller: BriefCallerNode): FromServerEncoded => {
     const read = decode(payload)
     if (Either.isLeft(read)) return failedExit(requestId, ParseResult.TreeFormatter.formatErrorSync(read.left))
     try {
-      handler(read.right, fromNodeId)
+      handler(read.right, caller)
       return { _tag: "Exit", requestId, exit }
     } catch (error) {
       return failedExit(requestId, String(error))
@@ -71,6 +78,7 @@ export const hostBriefCalls = (
       /** That wait until the other side takes more. */
       let answers: Array<Uint8Array> = []
       let ended = false
+      let caller: BriefCallerNode = { nodeId: link.peerNodeId, address: undefined }
 
       /** Nothing more of this link is looked at. */
       const refuse = (reason: string): void => {
@@ -102,8 +110,10 @@ export const hostBriefCalls = (
           if ((_tag === "Ack" || _tag === "Interrupt") && isId(message["requestId"])) return
           if (_tag !== "Request") return refuse("a frame is no message that is known here")
           if (!isId(id) || typeof tag !== "string") return refuse("a call is not whole")
+          const address = addressIn(message)
+          if (address !== undefined) caller = { nodeId: link.peerNodeId, address }
           const carryOut = carryOutByTag.get(tag)
-          answer(tag, carryOut === undefined ? unknownCall(id, tag) : carryOut(id, payload, link.peerNodeId))
+          answer(tag, carryOut === undefined ? unknownCall(id, tag) : carryOut(id, payload, caller))
         },
         onDrain: () => {
           const waited = answers

@@ -5,6 +5,9 @@ import type { FromServerEncoded } from "@effect/rpc/RpcMessage"
 
 /** Number of the node that calls, set by the server. */
 export const nodeHeader = "effectmq-node"
+/** Where the node that calls is reached, as it says itself. */
+export const addressHeader = "effectmq-address"
+const addressLengthMax = 300
 
 const shownMax = 60
 const defectShownMax = 500
@@ -21,6 +24,13 @@ export const defectIn = (message: FromServerEncoded): string | undefined => {
   if (message._tag !== "Exit" || message.exit._tag !== "Failure") return undefined
   const { cause } = message.exit
   return cause._tag === "Die" ? JSON.stringify(cause.defect)?.slice(0, defectShownMax) : undefined
+}
+
+/** Undefined where it does not say so. */
+export const addressIn = ({ headers }: Record<string, unknown>): string | undefined => {
+  if (!Array.isArray(headers)) return undefined
+  const found: unknown = headers.find((header) => Array.isArray(header) && header[0] === addressHeader)?.[1]
+  return typeof found === "string" && found.length <= addressLengthMax ? found : undefined
 }
 
 export const failedExit = (requestId: string, defect: string): FromServerEncoded => ({

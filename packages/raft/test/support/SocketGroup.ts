@@ -55,7 +55,7 @@ export class SocketGroup extends Group {
         )
       )
     )
-    return Layer.merge(RpcRaftTransport.layer({ callTimeoutMs: 300 }), heard).pipe(
+    return Layer.merge(RpcRaftTransport.layer({ callTimeoutMs: 300, address: wire.address }), heard).pipe(
       Layer.provide(
         SocketNodeTransport.layer({
           nodeId,
