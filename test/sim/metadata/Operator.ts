@@ -30,8 +30,8 @@ export interface OperatorParts {
 const saysToReplace =
   /remove this node from it, move the files .* away and add the node anew|remove it from the group and add it anew/
 
-/** What a node says that is not in the cluster any more. */
-const saysTakenOut = /it was taken out of the cluster/
+/** What a node says that is not in the cluster any more; the second where it had nothing of it yet. */
+const saysTakenOut = /it was taken out of the cluster|is of a cluster that this node is not in/
 
 const nodesInAllMax = 16
 
@@ -107,6 +107,8 @@ export class Operator {
     for (const node of this.present) {
       const fenced = node.running?.raft?.status().fenced
       if (fenced === undefined) continue
+      // It is left running for a while after it was removed, or nobody knew whether it was.
+      if (saysTakenOut.test(fenced) && this.membership?.members.every(({ nodeId }) => nodeId !== node.nodeId) !== false) continue
       if (!node.machine.isFaulty && !node.machine.isDamaged) violations.add(`node ${node.nodeId} takes part no more: ${fenced}`)
       this.note(`* restart node ${node.nodeId}, which takes part no more: ${fenced}`)
       node.kill("kept")
