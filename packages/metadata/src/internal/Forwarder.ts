@@ -43,6 +43,8 @@ export class Forwarder {
   private readonly underWay = new Set<ReadonlyArray<Waiting>>()
   private wakeUp: (() => void) | undefined
   private isOver = false
+  /** Of those under way: the ones whose fiber has not taken its first step. */
+  private readonly notBegun = new Set<ReadonlyArray<Waiting>>()
   private readonly sweeps = new Sweeps(
     sweepMs,
     () => this.waiting.length > 0 || this.underWay.size > 0,
@@ -91,6 +93,7 @@ export class Forwarder {
       if (!this.mayCall()) return Effect.void
       const batch = this.take()
       this.underWay.add(batch)
+      this.notBegun.add(batch)
       return this.send(batch).pipe(
         Effect.ensuring(
           Effect.sync(() => {
@@ -106,7 +109,7 @@ export class Forwarder {
       this.isOver = true
       for (const { answer } of this.waiting.splice(0)) answer(notLeader(0, 0))
       // A call whose fiber was ended before its first step has nobody else who answers.
-      for (const batch of this.underWay) for (const { answer } of batch) answer(leaderLost)
+      for (const batch of this.notBegun) for (const { answer } of batch) answer(leaderLost)
     })
     return Effect.zipRight(
       Effect.forkIn(this.sweeps.run, scope),
@@ -155,6 +158,7 @@ export class Forwarder {
       for (const entry of batch) entry.answer(outcome)
     }
     return Effect.gen(this, function* () {
+      this.notBegun.delete(batch)
       const now = yield* uptimeMs
       const waitMsMax = Math.max(0, ...batch.map((entry) => entry.deadlineMs - now))
       const request = { term: leader.term, commands: batch.map((entry) => entry.sent), waitMsMax }
