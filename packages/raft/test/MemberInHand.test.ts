@@ -161,6 +161,25 @@ describe("a member that is out", () => {
     expect(one.lines).toEqual(["FATAL this node takes part no more in its raft group: another state than the others"])
   })
 
+  it("in a turn that stores nothing says nothing after what it applies", async () => {
+    const { one, sent, deliver } = await member()
+    deliver(append(2, 2, [command(2, 2)]))
+    await until(() => sent.length === 1)
+    sent.length = 0
+    let writes = one.figures().get("effectmq_raft_writes_total")
+    one.registry.onApply = () => {
+      writes = one.figures().get("effectmq_raft_writes_total")
+      one.node.fence("another state than the others")
+    }
+    const before = writes
+    deliver({ ...append(2, 2, [], 2), previousIndex: 2, previousTerm: 2 } as RaftMessage)
+    await until(() => one.lines.length > 0)
+    expect(writes).toBe(before)
+    expect(one.registry.told).toEqual(["apply 2"])
+    expect(sent).toEqual([])
+    expect(one.node.status()).toMatchObject({ commitIndex: 2, appliedIndex: 1 })
+  })
+
   it("in the middle of what it applies installs no snapshot and begins to lead no more", async () => {
     const { group, one, sent, deliver } = await member()
     one.registry.onApply = () => one.node.fence("another state than the others")
