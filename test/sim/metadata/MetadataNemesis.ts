@@ -52,7 +52,8 @@ export class MetadataNemesis extends Nemesis<SimulatedNode, Action, MetadataNeme
   stopped(node: SimulatedNode): void {
     if (!node.machine.disk.crashed) return
     this.note(`* node ${node.nodeId} loses its power in the middle of a call of its disk`)
-    node.kill("lost")
+    // Of a store with a bit turned nobody can tell what it lost besides, where the witness may be older.
+    node.kill(node.machine.isDamaged ? "kept" : "lost")
     void this.parts.operator.restartLater(node)
   }
 
