@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { describe, expect, it } from "vitest"
@@ -50,6 +51,22 @@ describe("VirtualWorld", () => {
     const first = await run()
     expect(await run()).toEqual(first)
     expect(Effect.runSync(fiberId)).toBeGreaterThan(before)
+  })
+
+  it("leaves none of its fibers behind, ended or not, and takes no others away", async () => {
+    const roots = () => Effect.runSync(Fiber.roots)
+    const outside = Effect.runFork(Effect.never)
+    const world = new VirtualWorld({ seed: 1 })
+    const [killed, alive] = [world.process("killed"), world.process("alive")]
+    await world.run(async () => {
+      for (const process of [killed, alive]) void process.run(Effect.never)
+      await world.sleep(10)
+      expect(roots().length).toBeGreaterThan(2)
+      killed.kill()
+    })
+    expect(roots().filter((fiber) => fiber === outside)).toHaveLength(1)
+    expect(roots().filter((fiber) => fiber !== outside).length).toBeLessThan(2)
+    Effect.runFork(Fiber.interrupt(outside))
   })
 
   it("keeps what a process scheduled its own: kill drops it, revive begins anew, pause lets it wait", async () => {
